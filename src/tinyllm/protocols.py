@@ -1,0 +1,245 @@
+"""The seams of TinyLLM: read this page first.
+
+Each protocol is one thing that can be done in more than one way; everything else is plain functions and
+values. Implementations live on the floors above and are joined in `cli/wiring.py` alone.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tinyllm.types import (
+    JSON,
+    Check,
+    Chunk,
+    Completion,
+    Cost,
+    Grade,
+    Prompt,
+    Request,
+    ToolCall,
+    ToolResult,
+    ToolRun,
+    ToolSpec,
+)
+
+if TYPE_CHECKING:
+    from tinyllm.events import Event, Kind
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A language model behind any engine: a server, a file in this process, a record, a script."""
+
+    name: str
+
+    def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+        """Yield the answer piece by piece; the last chunk carries `finish`, tool calls and cost.
+
+        Raises BackendError (or ModelFileError); cancelling the iteration cancels the generation.
+        """
+        ...
+
+    async def probe(self) -> str:
+        """One line on what answers, for `doctor`. Raises BackendUnreachable or ModelFileError."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections, threads and memory. Safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may know of the run that calls it: Unix time, a seed for chance, the user and tenant."""
+
+    clock: float
+    seed: int
+    user: str = "local"
+    tenant: str = "local"
+
+
+class Tool(Protocol):
+    """A deterministic helper that a model may call."""
+
+    spec: ToolSpec
+
+    async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
+        """Run the call within the tool's own limits of time and size. Raises ToolError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A decision of a router: probabilities over its labels, and the label taken (None: it does not know)."""
+
+    label: str | None
+    probabilities: Mapping[str, float]
+    cost: Cost = field(default_factory=Cost)
+
+
+class Router(Protocol):
+    """Chooses among labels for a text."""
+
+    async def choose(self, text: str, labels: Sequence[str]) -> Choice: ...
+
+
+class Memory(Protocol):
+    """What is known about a user, across sessions."""
+
+    async def recall(self, tenant: str, user: str, text: str, limit: int) -> Sequence[str]: ...
+
+
+class Grader(Protocol):
+    """Judges an answer. A grader that cannot judge returns a grade with score None."""
+
+    async def grade(self, run_id: str, question: str, answer: str, reference: str | None) -> Grade: ...
+
+
+class Trainer(Protocol):
+    """Makes a model file from examples; the lab's trainer is joined to it in wiring."""
+
+    def train(
+        self,
+        examples: Sequence[tuple[str, str]],
+        *,
+        seed: int,
+        progress: Callable[[int, int, float], None],
+    ) -> Mapping[str, JSON]:
+        """Write the model and return its card (data, steps, seconds, figures). Examples are (input, target)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A question parked for a person. `answer` is None while it waits."""
+
+    id: str
+    run_id: str
+    tenant: str
+    question: str
+    reason: str
+    created: float
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the store lists it."""
+
+    run_id: str
+    tenant: str
+    user: str
+    session: str | None
+    graph: str
+    seed: int
+    clock: float
+    question: str
+    answer: str | None
+    status: str | None
+    created: float
+
+
+class Store(Protocol):
+    """Keeps runs, events, graph versions and tickets. Every method raises StoreError where it cannot.
+
+    `append` returns after the events are committed; it is idempotent on `(run_id, sequence)`.
+    """
+
+    async def append(self, tenant: str, events: Sequence["Event"]) -> None: ...
+
+    async def events(self, run_id: str, tenant: str = "local") -> Sequence["Event"]: ...
+
+    async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]: ...
+
+    async def save_graph(self, graph_id: str, name: str, source: str) -> None: ...
+
+    async def graph(self, graph_id: str) -> str: ...
+
+    async def park(self, ticket: Ticket) -> None: ...
+
+    async def tickets(self, *, tenant: str = "local", waiting: bool = True) -> Sequence[Ticket]: ...
+
+    async def settle(self, ticket_id: str, answer: str, *, tenant: str = "local") -> Ticket: ...
+
+    async def size(self) -> Mapping[str, int]: ...
+
+    async def purge(self, older_than: float, *, tenant: str | None = None) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+# What a node sees of the run that it is part of.
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An answer on its way through the graph, with what supports it.
+
+    `node` made it; `value` is the tool's value where a tool computed it; `refused` marks a plain refusal;
+    `caller_calls` are calls of tools that the caller brought and must run.
+    """
+
+    node: str
+    text: str
+    tool_runs: tuple[ToolRun, ...] = ()
+    refused: bool = False
+    caller_calls: tuple[ToolCall, ...] = ()
+
+
+class Scope(Protocol):
+    """What the engine gives a node for one execution: the request, and the means to act within its budget."""
+
+    request: Request
+    clock: float
+    seed: int
+    tools: ToolContext
+    candidates: tuple[Candidate, ...]
+    context: tuple[str, ...]  # facts that memory nodes recalled
+
+    def emit(self, kind: "Kind", **data: JSON) -> None:
+        """Record an event of this node."""
+        ...
+
+    def forced(self) -> str | None:
+        """The choice that the request fixed for this node, if any."""
+        ...
+
+    async def complete(self, backend: Backend, prompt: Prompt) -> Completion:
+        """Ask a model with retries, breaker and budget applied, streaming its tokens to the caller."""
+        ...
+
+    async def use(self, tool: Tool, call: ToolCall) -> ToolRun:
+        """Run a tool call and record it; a failed call comes back as a run with `error`."""
+        ...
+
+    async def park(self, reason: str) -> str:
+        """Hand the question to a person; returns the ticket's id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a node decided: the answer so far (if it made or kept one), where to go, and why.
+
+    `go` names the next node where the node chooses; None follows the node's own edge.
+    `failed` says why the work is not good enough, and sends the run to recovery.
+    """
+
+    candidate: Candidate | None = None
+    go: str | None = None
+    failed: str | None = None
+    recalled: tuple[str, ...] = ()
+    ticket: str | None = None
+    checks: tuple[Check, ...] = ()
+
+
+class Node(Protocol):
+    """One neuron of the network, built from its specification."""
+
+    async def run(self, scope: Scope) -> Outcome:
+        """Do the node's work. Raises any TinyLLMError, which the engine records and recovers from."""
+        ...
+
+
+Resolve = Callable[[Request], Awaitable[JSON]]
