@@ -25,7 +25,7 @@ from typing import ClassVar
 
 
 class TinyLLMError(Exception):
-    """The root of the tree. `status` is the HTTP status a server answers with, `exit_code` the command line's."""
+    """The root of the tree. `status` is for HTTP, `exit_code` for the command line, `hint` the next step."""
 
     status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 1
@@ -40,7 +40,7 @@ class TinyLLMError(Exception):
 
 
 class GraphError(TinyLLMError):
-    """A network file or an edit of it is not legal. `problems` lists every fault found, not just the first."""
+    """A network file or an edit of it is not legal. `problems` lists every fault, not just the first."""
 
     status = 400
     exit_code = 2

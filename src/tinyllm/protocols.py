@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tinyllm.types import (
     JSON,
-    Check,
     Chunk,
     Completion,
     Cost,
@@ -25,6 +24,7 @@ from tinyllm.types import (
 
 if TYPE_CHECKING:
     from tinyllm.events import Event, Kind
+    from tinyllm.graph import Graph
 
 
 @runtime_checkable
@@ -106,7 +106,7 @@ class Trainer(Protocol):
         seed: int,
         progress: Callable[[int, int, float], None],
     ) -> Mapping[str, JSON]:
-        """Write the model and return its card (data, steps, seconds, figures). Examples are (input, target)."""
+        """Write the model and return its card (data, steps, figures). Examples are (input, target)."""
         ...
 
 
@@ -188,14 +188,18 @@ class Candidate:
 
 
 class Scope(Protocol):
-    """What the engine gives a node for one execution: the request, and the means to act within its budget."""
+    """What the engine gives a node for one execution: the request, and the means to act within its budget.
+
+    `text` is the question as the entry node read it, `candidates` the answers that reached this node,
+    `facts` what memory nodes recalled, `notes` why earlier attempts at this question failed.
+    """
 
     request: Request
-    clock: float
-    seed: int
-    tools: ToolContext
+    text: str
+    context: ToolContext
     candidates: tuple[Candidate, ...]
-    context: tuple[str, ...]  # facts that memory nodes recalled
+    facts: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def emit(self, kind: "Kind", **data: JSON) -> None:
         """Record an event of this node."""
@@ -205,7 +209,7 @@ class Scope(Protocol):
         """The choice that the request fixed for this node, if any."""
         ...
 
-    async def complete(self, backend: Backend, prompt: Prompt) -> Completion:
+    async def complete(self, backend: Backend, prompt: Prompt, *, retries: int = 1) -> Completion:
         """Ask a model with retries, breaker and budget applied, streaming its tokens to the caller."""
         ...
 
@@ -219,19 +223,29 @@ class Scope(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """The implementations behind the names of one graph: models by name, tools by name."""
+
+    backends: Mapping[str, Backend]
+    tools: Mapping[str, Tool]
+    routers: Mapping[str, Router] = field(default_factory=dict)
+    memory: Memory | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a node decided: the answer so far (if it made or kept one), where to go, and why.
 
-    `go` names the next node where the node chooses; None follows the node's own edge.
-    `failed` says why the work is not good enough, and sends the run to recovery.
+    `go` names the next node where the node chooses; None follows the node's own edge. `failed` says why the
+    work is not good enough, and sends the run to recovery. `text` is the question where the node reread it.
     """
 
     candidate: Candidate | None = None
     go: str | None = None
     failed: str | None = None
-    recalled: tuple[str, ...] = ()
+    text: str | None = None
+    facts: tuple[str, ...] = ()
     ticket: str | None = None
-    checks: tuple[Check, ...] = ()
 
 
 class Node(Protocol):
@@ -242,4 +256,4 @@ class Node(Protocol):
         ...
 
 
-Resolve = Callable[[Request], Awaitable[JSON]]
+Resolve = Callable[[Request], Awaitable["Graph"]]

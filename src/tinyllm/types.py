@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-JSON = Any  # what json.loads returns; spelled out as a recursive type it helps no reader and slows the checker
+JSON = Any  # what json.loads returns; a recursive type would help no reader
 
 Role = Literal["system", "user", "assistant", "tool"]
 Status = Literal["answered", "refused", "escalated", "failed"]
@@ -12,7 +12,7 @@ Status = Literal["answered", "refused", "escalated", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A request of a model to run one tool. `arguments` is parsed JSON; `id` pairs the call with its result."""
+    """A request of a model to run one tool. `arguments` is parsed JSON; `id` pairs call and result."""
 
     name: str
     arguments: Mapping[str, JSON]
@@ -21,7 +21,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool computed: `value` for programs (JSON), `text` for people and models (one short sentence)."""
+    """What a tool computed: `value` for programs (JSON), `text` for people and models (a short sentence)."""
 
     value: JSON
     text: str
@@ -29,11 +29,15 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """How a tool presents itself to a model: `parameters` is a JSON schema of one object."""
+    """How a tool presents itself to a model: `parameters` is a JSON schema of one object.
+
+    `repeatable` is true where the same call in the same context gives the same result and changes nothing.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, JSON]
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

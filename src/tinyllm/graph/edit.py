@@ -1,0 +1,96 @@
+"""Pure edits: each returns a new legal graph and leaves the old one as it was.
+
+The learning loop and people change a network through these alone, so a protected node cannot vanish and an
+illegal graph cannot come into being.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tinyllm.errors import GraphError
+from tinyllm.graph.legal import nearest, problems
+from tinyllm.graph.spec import Graph, NodeSpec, PromptText
+
+
+def change(graph: Graph, *, tools: Iterable[str] = (), **fields: Any) -> Graph:
+    """The graph with these top-level fields replaced. Raises GraphError if the result is not legal."""
+    lost = [name for name in graph.protected if name not in fields.get("nodes", graph.nodes)]
+    if lost:
+        raise GraphError(f"node {lost[0]!r} is protected and cannot be removed", hint="choose another node")
+    data = graph.as_json() | {name: _plain(value) for name, value in fields.items()}
+    edited = Graph.model_validate(data)
+    faults = problems(edited, {*tools, *_tools_of(graph)})
+    if faults:
+        lines = tuple(f"{'.'.join(fault.path)}: {fault.message}" for fault in faults)
+        raise GraphError("the edit makes an illegal graph:\n" + "\n".join(lines), problems=lines)
+    return edited
+
+
+def put_nodes(graph: Graph, nodes: Mapping[str, NodeSpec | None], **fields: Any) -> Graph:
+    """The graph with nodes added or replaced; None removes one. Several at once: one alone may not be legal."""
+    for name, node in nodes.items():
+        if node is None and name not in graph.nodes:
+            raise GraphError(f"no node is called {name!r}: {nearest(name, graph.nodes)}")
+    merged = {**graph.nodes, **nodes}
+    return change(graph, nodes={name: node for name, node in merged.items() if node is not None}, **fields)
+
+
+def put_prompt(graph: Graph, name: str, text: str) -> Graph:
+    """The graph with a new version of a prompt, or with its first."""
+    old = graph.prompts.get(name)
+    version = old.version + 1 if old else 1
+    return change(graph, prompts={**graph.prompts, name: PromptText(version=version, text=text)})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One value that differs between two graphs; None stands for absent."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+def diff(before: Graph, after: Graph) -> list[Difference]:
+    """Every value that differs, in the order of the path. Empty exactly when the content ids are equal."""
+    old, new = _flat(before.as_json()), _flat(after.as_json())
+    return [
+        Difference(path, old.get(path), new.get(path))
+        for path in sorted({*old, *new})
+        if old.get(path) != new.get(path)
+    ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        items = value.items()
+    elif isinstance(value, list) and value:
+        items = enumerate(value)  # type: ignore[assignment]
+    else:
+        return {path: value}
+    return {
+        key: leaf for name, item in items for key, leaf in _flat(item, f"{path}.{name}".lstrip(".")).items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return (
+        value.model_dump(mode="json", exclude_defaults=True) | _kind(value)
+        if hasattr(value, "model_dump")
+        else value
+    )
+
+
+def _kind(value: Any) -> dict[str, str]:
+    return {"kind": value.kind} if hasattr(value, "kind") else {}
+
+
+def _tools_of(graph: Graph) -> set[str]:
+    """The tools that the legal graph uses already: they exist, whoever provides them."""
+    used: set[str] = set()
+    for node in graph.nodes.values():
+        used |= set(getattr(node, "tools", ())) | ({node.tool} if node.kind == "tool" else set())
+    return used

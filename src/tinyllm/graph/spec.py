@@ -1,0 +1,262 @@
+"""What a network is: nodes, models, prompts, tools and budgets as one immutable value.
+
+Structure only. Whether the whole is legal (one entry, no orphans, ...) is decided in `graph.legal`; how it is
+read from YAML in `graph.load`. Knows nothing about the implementations behind the names.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+
+def _name(value: str) -> str:
+    if not value or len(value) > 64 or not all(c.isalnum() or c in "-_.:" for c in value):
+        raise ValueError(
+            f"{value!r} is not a name: use letters, digits, '-', '_', '.' or ':', at most 64 of them"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Spec(BaseModel):
+    """The root of every part of a specification: frozen, and unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Spec):
+    """A language model by the name under which nodes use it.
+
+    `backend` names one in the settings, or one that is always there (`builtin`, `llamacpp`, `ollama`, ...);
+    `model` is what that backend calls it; `parameters` (how many it has) is the base of its cost.
+    """
+
+    backend: Name
+    model: str = ""
+    parameters: int = Field(default=0, ge=0)
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class PromptText(Spec):
+    """A prompt and its version: a new text takes a new version, so that outcomes are never mixed."""
+
+    version: int = Field(default=1, ge=1)
+    text: str = Field(max_length=20_000)
+
+
+class Budgets(Spec):
+    """What one run may spend. `seconds` is wall time, `money` in the currency of the configured prices."""
+
+    seconds: float | None = Field(default=60.0, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+    money: float | None = Field(default=None, ge=0)
+    steps: int = Field(default=64, gt=0, le=10_000)
+
+
+class Retry(Spec):
+    """The only legal way back in a graph: to an earlier node, at most `limit` times in a run."""
+
+    to: Name
+    limit: int = Field(default=1, ge=1, le=5)
+
+
+class Route(Spec):
+    """One choice of a router: the node it leads to and, for a model that routes, when to take it."""
+
+    to: Name
+    when: str = ""
+
+
+class Test(Spec):
+    """One check of a gate. `agreement` and `judge` name the model that checks."""
+
+    check: Literal["schema", "recompute", "agreement", "judge"]
+    model: Name | None = None
+    prompt: Name | None = None
+    json_schema: Mapping[str, Any] | None = None
+
+
+Next = Name | tuple[Name, ...]
+
+
+class Entry(Spec):
+    """Where a run begins."""
+
+    kind: Literal["entry"]
+    next: Next
+    description: str = ""
+
+
+class RouterNode(Spec):
+    """Chooses one of its routes; below `threshold` it does not know, and `otherwise` is taken
+    (none: the run goes to recovery). Routes at least as probable as `alternatives` serve recovery."""
+
+    kind: Literal["router"]
+    model: Name
+    routes: Mapping[Name, Route] = Field(min_length=1)
+    prompt: Name | None = None
+    threshold: float = Field(default=0.0, ge=0, le=1)
+    alternatives: float = Field(default=0.1, gt=0, le=1)
+    otherwise: Name | None = None
+    description: str = ""
+
+
+class Specialist(Spec):
+    """A language model with a prompt and tools. `turns` bounds how often it may call tools before answering.
+
+    Recovery takes `simpler`, then `larger`: nodes that answer in its place.
+    """
+
+    kind: Literal["specialist"]
+    model: Name
+    next: Next
+    adapter: Name | None = None
+    prompt: Name | None = None
+    tools: tuple[str, ...] = ()
+    simpler: Name | None = None
+    larger: Name | None = None
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    max_tokens: int = Field(default=512, ge=1)
+    timeout: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=1, ge=0, le=5)
+    turns: int = Field(default=3, ge=1, le=20)
+    description: str = ""
+
+
+class ToolNode(Spec):
+    """A tool without a model: the question becomes the tool's one text argument `argument`."""
+
+    kind: Literal["tool"]
+    tool: str
+    argument: Name
+    next: Next
+    simpler: Name | None = None
+    larger: Name | None = None
+    description: str = ""
+
+
+class Gate(Spec):
+    """Checks an answer, cheapest check first; a failed one sends the run back (`retry`) or to recovery."""
+
+    kind: Literal["gate"]
+    next: Next
+    checks: tuple[Test, ...] = Field(min_length=1)
+    retry: Retry | None = None
+    description: str = ""
+
+
+class MemoryNode(Spec):
+    """Recalls up to `limit` facts about the user for the nodes after it."""
+
+    kind: Literal["memory"]
+    next: Next
+    limit: int = Field(default=5, ge=1, le=50)
+    description: str = ""
+
+
+class Human(Spec):
+    """Parks the question for a person, with a ticket."""
+
+    kind: Literal["human"]
+    next: Next
+    description: str = ""
+
+
+class Exit(Spec):
+    """Where a run ends. `refusal` is said when nothing could answer."""
+
+    kind: Literal["exit"]
+    refusal: str = "I can't answer that."
+    description: str = ""
+
+
+NodeSpec = Annotated[
+    Entry | RouterNode | Specialist | ToolNode | Gate | MemoryNode | Human | Exit, Field(discriminator="kind")
+]
+
+EdgeRole = Literal["next", "route", "otherwise", "retry", "simpler", "larger", "human"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A way from one node to another. `label` is the route's name where a router chooses."""
+
+    source: str
+    target: str
+    role: EdgeRole
+    label: str = ""
+
+
+class Graph(Spec):
+    """A network: immutable, named by its content.
+
+    `tools` maps a name to a Python function `module:function`; shipped tools need no entry. `human` names the
+    node that takes what nothing else could answer. Nodes in `protected` cannot be removed by an edit.
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    description: str = ""
+    models: Mapping[Name, Model] = Field(default_factory=dict)
+    prompts: Mapping[Name, PromptText] = Field(default_factory=dict)
+    tools: Mapping[Name, str] = Field(default_factory=dict)
+    budgets: Budgets = Field(default_factory=Budgets)
+    nodes: Mapping[Name, NodeSpec] = Field(min_length=1, max_length=10_000)
+    human: Name | None = None
+    protected: tuple[Name, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """The content id: equal for equal graphs, whatever the order or the comments of their files."""
+        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def entry(self) -> str:
+        return next(name for name, node in self.nodes.items() if node.kind == "entry")
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every way through the graph, recovery included."""
+        return tuple(edge for name, node in self.nodes.items() for edge in _edges(name, node, self.human))
+
+    def as_json(self) -> dict[str, Any]:
+        """The graph as plain data, defaults left out: what is stored, compared and hashed."""
+        return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_defaults=True, exclude={"schema_"})}
+
+
+def successors(node: NodeSpec) -> tuple[str, ...]:
+    """The node's own next nodes: more than one means parallel branches."""
+    following = getattr(node, "next", ())
+    return (following,) if isinstance(following, str) else tuple(following)
+
+
+def _edges(name: str, node: NodeSpec, human: str | None) -> Iterator[Edge]:
+    for target in successors(node):
+        yield Edge(name, target, "next")
+    match node:
+        case RouterNode():
+            for label, route in node.routes.items():
+                yield Edge(name, route.to, "route", label)
+            if node.otherwise:
+                yield Edge(name, node.otherwise, "otherwise")
+        case Specialist() | ToolNode():
+            if node.simpler:
+                yield Edge(name, node.simpler, "simpler")
+            if node.larger:
+                yield Edge(name, node.larger, "larger")
+            if human:
+                yield Edge(name, human, "human")
+        case Gate(retry=Retry() as retry):
+            yield Edge(name, retry.to, "retry")
+        case _:
+            pass
