@@ -1,0 +1,17 @@
+"""The tools that ship, by name: one plain table of factories, each importing its module when it is called."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tinyllm.protocols import Tool
+
+
+def _calculator(**options: Any) -> Tool:
+    from tinyllm.tools.calculator import Calculator
+
+    return Calculator(**options)
+
+
+TOOLS: Mapping[str, Callable[..., Tool]] = {
+    "calculator": _calculator,
+}
