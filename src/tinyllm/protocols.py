@@ -125,7 +125,8 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run as the store lists it."""
+    """A run as the store lists it: folded from its events. `answer` and `status` are None while it runs;
+    `created` is the Unix time of the store's own clock, `clock` the one that the run believed in."""
 
     run_id: str
     tenant: str
@@ -138,35 +139,73 @@ class RunRow:
     answer: str | None
     status: str | None
     created: float
+    cost: Cost = field(default_factory=Cost)
 
 
 class Store(Protocol):
     """Keeps runs, events, graph versions and tickets. Every method raises StoreError where it cannot.
 
-    `append` returns after the events are committed; it is idempotent on `(run_id, sequence)`.
+    What belongs to one tenant is never seen by, and never collides with, another's.
     """
 
-    async def append(self, tenant: str, events: Sequence["Event"]) -> None: ...
+    async def append(self, tenant: str, events: Sequence["Event"]) -> None:
+        """Return once the events are committed; tokens are left out.
 
-    async def events(self, run_id: str, tenant: str = "local") -> Sequence["Event"]: ...
+        Idempotent on `(run_id, sequence)`: of two that collide the first stays. A run's first append holds
+        its `run_started` (question, graph, seed, clock, user, session); `run_finished` (answer, status, cost)
+        completes its row.
+        """
+        ...
 
-    async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]: ...
+    async def events(self, run_id: str, tenant: str = "local") -> Sequence["Event"]:
+        """The events of a run by sequence. Raises NotFound."""
+        ...
 
-    async def save_graph(self, graph_id: str, name: str, source: str) -> None: ...
+    async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
+        """The latest runs, newest first."""
+        ...
 
-    async def graph(self, graph_id: str) -> str: ...
+    async def save_graph(self, graph_id: str, name: str, source: str, *, tenant: str = "local") -> None:
+        """Keep a graph version; saving it again changes nothing."""
+        ...
 
-    async def park(self, ticket: Ticket) -> None: ...
+    async def graph(self, graph_id: str, *, tenant: str = "local") -> str:
+        """The source of a graph version. Raises NotFound."""
+        ...
 
-    async def tickets(self, *, tenant: str = "local", waiting: bool = True) -> Sequence[Ticket]: ...
+    async def park(self, ticket: Ticket) -> None:
+        """Keep a question for a person; parking it again changes nothing."""
+        ...
 
-    async def settle(self, ticket_id: str, answer: str, *, tenant: str = "local") -> Ticket: ...
+    async def tickets(self, *, tenant: str = "local", waiting: bool = True) -> Sequence[Ticket]:
+        """The tickets that wait, oldest first; with `waiting=False` the settled ones too."""
+        ...
 
-    async def size(self) -> Mapping[str, int]: ...
+    async def settle(self, ticket_id: str, answer: str, *, tenant: str = "local") -> Ticket:
+        """Answer a ticket, once. Raises NotFound, or RequestError where it is settled already."""
+        ...
 
-    async def purge(self, older_than: float, *, tenant: str | None = None) -> int: ...
+    async def size(self) -> Mapping[str, int]:
+        """How many `runs`, `events`, `graphs` and `tickets` all tenants have, and the `bytes` they take."""
+        ...
 
-    async def close(self) -> None: ...
+    def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
+        """Yield everything as JSON objects whose `row` is run (with its events), ticket or graph.
+
+        None exports every tenant.
+        """
+        ...
+
+    async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
+        """Delete runs and tickets created before a Unix time, content and all; returns how many of both.
+
+        None purges every tenant.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for and let go. Safe to call twice."""
+        ...
 
 
 # What a node sees of the run that it is part of.

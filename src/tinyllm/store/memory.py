@@ -1,0 +1,152 @@
+"""The store that keeps nothing: the latest runs, in this process, until it ends."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tinyllm.errors import StoreError
+from tinyllm.events import Event
+from tinyllm.protocols import RunRow, Ticket
+from tinyllm.store import rows
+from tinyllm.types import JSON
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Run:
+    row: RunRow
+    events: dict[int, Event] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """A `Store` of at most `limit` runs, tickets and graphs each; the oldest make room."""
+
+    def __init__(
+        self, *, limit: int = 1000, retention: float | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._limit = limit
+        self._retention = retention
+        self._now = now
+        self._runs: dict[_Key, _Run] = {}
+        self._graphs: dict[_Key, tuple[str, str]] = {}
+        self._tickets: dict[_Key, Ticket] = {}
+        self._closed = False
+
+    async def append(self, tenant: str, events: Sequence[Event]) -> None:
+        self._check_open()
+        kept = [replace(e, data=json.loads(rows.to_json(e))) for e in events if e.kind != "token"]
+        created = self._now()
+        begun = {e.run_id: _Run(rows.begun(tenant, e, created)) for e in kept if e.kind == "run_started"}
+        for event in kept:
+            if event.run_id not in begun and (tenant, event.run_id) not in self._runs:
+                raise StoreError(
+                    f"run {event.run_id!r} is not in the store", hint="append its run_started event first"
+                )
+        for run_id, run in begun.items():
+            self._runs.setdefault((tenant, run_id), run)
+        for event in kept:
+            run = self._runs[tenant, event.run_id]
+            run.events.setdefault(event.sequence, event)
+            if event.kind == "run_finished" and run.row.status is None:
+                answer, status, cost = rows.ended(event)
+                run.row = replace(run.row, answer=answer, status=status, cost=cost)
+        self._make_room()
+
+    async def events(self, run_id: str, tenant: str = "local") -> Sequence[Event]:
+        run = self._runs.get((tenant, run_id))
+        if run is None:
+            raise rows.unknown("run", run_id)
+        return _in_order(run)
+
+    async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
+        return [run.row for run in reversed(self._runs.values()) if run.row.tenant == tenant][:limit]
+
+    async def save_graph(self, graph_id: str, name: str, source: str, *, tenant: str = "local") -> None:
+        self._check_open()
+        self._graphs.setdefault((tenant, graph_id), (name, source))
+        self._make_room()
+
+    async def graph(self, graph_id: str, *, tenant: str = "local") -> str:
+        if (tenant, graph_id) not in self._graphs:
+            raise rows.unknown("graph", graph_id)
+        return self._graphs[tenant, graph_id][1]
+
+    async def park(self, ticket: Ticket) -> None:
+        self._check_open()
+        self._tickets.setdefault((ticket.tenant, ticket.id), rows.plain_ticket(ticket))
+        self._make_room()
+
+    async def tickets(self, *, tenant: str = "local", waiting: bool = True) -> Sequence[Ticket]:
+        mine = [
+            t for t in self._tickets.values() if t.tenant == tenant and not (waiting and t.answer is not None)
+        ]
+        return sorted(mine, key=lambda ticket: (ticket.created, ticket.id))
+
+    async def settle(self, ticket_id: str, answer: str, *, tenant: str = "local") -> Ticket:
+        self._check_open()
+        ticket = self._tickets.get((tenant, ticket_id))
+        fresh = ticket is not None and ticket.answer is None
+        if ticket is not None and fresh:
+            ticket = replace(ticket, answer=rows.plain(answer))
+            self._tickets[tenant, ticket_id] = ticket
+        return rows.settled(ticket_id, ticket, fresh)
+
+    async def size(self) -> Mapping[str, int]:
+        texts = [
+            *(rows.to_json(event) for run in self._runs.values() for event in run.events.values()),
+            *(source for _, source in self._graphs.values()),
+        ]
+        return {
+            "runs": len(self._runs),
+            "events": sum(len(run.events) for run in self._runs.values()),
+            "graphs": len(self._graphs),
+            "tickets": len(self._tickets),
+            "bytes": sum(map(len, texts)),
+        }
+
+    async def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
+        for run in list(self._runs.values()):
+            if tenant in (None, run.row.tenant):
+                yield rows.exported_run(run.row, _in_order(run))
+        for ticket in list(self._tickets.values()):
+            if tenant in (None, ticket.tenant):
+                yield rows.exported_ticket(ticket)
+        for (owner, graph_id), (name, source) in list(self._graphs.items()):
+            if tenant in (None, owner):
+                yield rows.exported_graph(owner, graph_id, name, source)
+
+    async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
+        self._check_open()
+        return self._purge(older_than, tenant)
+
+    async def close(self) -> None:
+        self._closed = True
+
+    def _purge(self, older_than: float, tenant: str | None) -> int:
+        def is_old(row: RunRow | Ticket) -> bool:
+            return row.created < older_than and tenant in (None, row.tenant)
+
+        old_runs = [key for key, run in self._runs.items() if is_old(run.row)]
+        old_tickets = [key for key, ticket in self._tickets.items() if is_old(ticket)]
+        for key in old_runs:
+            del self._runs[key]
+        for key in old_tickets:
+            del self._tickets[key]
+        return len(old_runs) + len(old_tickets)
+
+    def _make_room(self) -> None:
+        if self._retention is not None:
+            self._purge(self._now() - self._retention, None)
+        for kept in (self._runs, self._graphs, self._tickets):
+            while len(kept) > self._limit:
+                del kept[next(iter(kept))]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed", hint="open it again")
+
+
+def _in_order(run: _Run) -> list[Event]:
+    return [run.events[sequence] for sequence in sorted(run.events)]

@@ -1,0 +1,96 @@
+"""How values become rows and rows become values, alike for every store. Knows no database."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from tinyllm.errors import NotFound, RequestError, StoreError
+from tinyllm.events import Event
+from tinyllm.protocols import RunRow, Ticket
+from tinyllm.types import JSON, Cost
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_COSTS = tuple(field.name for field in fields(Cost))
+
+
+def to_json(event: Event) -> str:
+    """The event's data as JSON in ASCII, which keeps even text that is not valid Unicode."""
+    try:
+        return _encode(event.data)
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"event {event.sequence} ({event.kind}) of run {event.run_id!r} holds what JSON cannot: {error}",
+            hint="put only text, numbers, lists and mappings into an event's data",
+        ) from error
+
+
+def plain(text: str) -> str:
+    """Text that any database takes: what is not valid Unicode, or NUL, becomes a question mark."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def begun(tenant: str, event: Event, created: float) -> RunRow:
+    """The run that a `run_started` event begins."""
+    data = event.data
+    return RunRow(
+        run_id=event.run_id,
+        tenant=tenant,
+        user=data.get("user", "local"),
+        session=data.get("session"),
+        graph=data.get("graph", ""),
+        seed=data.get("seed", 0),
+        clock=data.get("clock", created),
+        question=plain(data.get("question", "")),
+        answer=None,
+        status=None,
+        created=created,
+    )
+
+
+def ended(event: Event) -> tuple[str, str | None, Cost]:
+    """Answer, status and cost as a `run_finished` event tells them."""
+    data = event.data
+    cost: Mapping[str, JSON] = data.get("cost") or {}
+    known = {name: cost[name] for name in _COSTS if name in cost}
+    return plain(data.get("answer") or ""), data.get("status"), Cost(**known)
+
+
+def plain_ticket(ticket: Ticket) -> Ticket:
+    """The ticket with texts that any database takes."""
+    return replace(ticket, question=plain(ticket.question), reason=plain(ticket.reason))
+
+
+def unknown(what: str, name: str) -> NotFound:
+    """The error for a row that does not exist, or belongs to another tenant."""
+    return NotFound(f"no {what} {name!r} in the store", hint=f"list the store's {what}s for the right id")
+
+
+def settled(ticket_id: str, ticket: Ticket | None, now: bool) -> Ticket:
+    """The ticket, if it exists and was settled just `now`. Raises NotFound or RequestError."""
+    if ticket is None:
+        raise unknown("ticket", ticket_id)
+    if not now:
+        raise RequestError(f"ticket {ticket_id!r} is settled already", hint=f"its answer: {ticket.answer}")
+    return ticket
+
+
+def exported_run(run: RunRow, events: list[Event]) -> dict[str, Any]:
+    """A run with its events as one JSON-able object."""
+    shown = [
+        {"sequence": e.sequence, "kind": e.kind, "node": e.node, "at_ms": e.at_ms, "data": e.data}
+        for e in events
+    ]
+    return {"row": "run", **asdict(run), "events": shown}
+
+
+def exported_ticket(ticket: Ticket) -> dict[str, Any]:
+    """A ticket as one JSON-able object."""
+    return {"row": "ticket", **asdict(ticket)}
+
+
+def exported_graph(tenant: str, graph_id: str, name: str, source: str) -> dict[str, Any]:
+    """A graph version as one JSON-able object."""
+    return {"row": "graph", "tenant": tenant, "graph": graph_id, "name": name, "source": source}

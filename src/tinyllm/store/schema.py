@@ -1,0 +1,106 @@
+"""The tables, once, for every database. Knows nothing about how they are read or written.
+
+A new store is made from this page whole; an older one is brought here by the scripts in `migrations/`. So a
+change of a table is two edits: this page, and a new script. SQLAlchemy is imported by neither until a store
+has to be made or migrated: it costs 0.17 s of CPU, Alembic as much again, and a command that answers one
+question has a budget of one second.
+
+Every key begins with the tenant, so that one tenant can neither read nor collide with another's rows.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+READ_VERSION = "SELECT version_num FROM alembic_version"
+
+
+def newest_version() -> str:
+    """The schema version of this code: the number in the name of the last migration script."""
+    return max(script.name[1:5] for script in MIGRATIONS.glob("r[0-9]*.py"))
+
+
+def metadata() -> "MetaData":
+    """The tables as SQLAlchemy Core describes them."""
+    from sqlalchemy import (
+        BigInteger,
+        Column,
+        Float,
+        ForeignKeyConstraint,
+        Index,
+        Integer,
+        MetaData,
+        String,
+        Table,
+        Text,
+        UniqueConstraint,
+    )
+
+    tables = MetaData()
+    Table(
+        "runs",
+        tables,
+        # The order in which runs were first stored: lists and exports walk along it.
+        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("run_id", Text, nullable=False),
+        Column("user_id", Text, nullable=False),
+        Column("session", Text),
+        Column("graph", Text, nullable=False),
+        Column("seed", Text, nullable=False),  # as text: a caller's seed may exceed 64 bits
+        Column("clock", Float, nullable=False),
+        Column("question", Text, nullable=False),
+        Column("created", Float, nullable=False),
+        Column("schema_version", Integer, nullable=False),
+        # Empty until the run has finished.
+        Column("answer", Text),
+        Column("status", Text),
+        Column("macs", BigInteger),
+        Column("tokens_in", BigInteger),
+        Column("tokens_out", BigInteger),
+        Column("milliseconds", Float),
+        Column("money", Float),
+        UniqueConstraint("tenant", "run_id", name="runs_by_id"),
+        Index("runs_by_age", "created"),
+    )
+    Table(
+        "events",
+        tables,
+        Column("tenant", Text, primary_key=True),
+        Column("run_id", Text, primary_key=True),
+        Column("sequence", Integer, primary_key=True),
+        Column("kind", Text, nullable=False),
+        Column("node", Text),
+        Column("at_ms", Float, nullable=False),
+        Column("data", Text, nullable=False),  # JSON, in ASCII
+        Column("schema_version", Integer, nullable=False),
+        ForeignKeyConstraint(
+            ["tenant", "run_id"], ["runs.tenant", "runs.run_id"], name="events_of_run", ondelete="CASCADE"
+        ),
+        sqlite_with_rowid=False,
+    )
+    Table(
+        "graphs",
+        tables,
+        Column("tenant", Text, primary_key=True),
+        Column("graph_id", Text, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("created", Float, nullable=False),
+    )
+    Table(
+        "tickets",
+        tables,
+        Column("tenant", Text, primary_key=True),
+        Column("ticket_id", Text, primary_key=True),
+        Column("run_id", Text, nullable=False),
+        Column("question", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("created", Float, nullable=False),
+        Column("answer", Text),  # empty while the question waits
+    )
+    Table("alembic_version", tables, Column("version_num", String(32), primary_key=True))
+    return tables

@@ -1,0 +1,231 @@
+"""The store in SQL: one wording of each statement, which SQLite and PostgreSQL both read.
+
+Knows tables and rows; `writer` knows when they are committed, and the database (`sqlite`) everything that is
+its own. Statements are plain text rather than SQLAlchemy expressions because SQLAlchemy alone would cost
+every command 0.17 s of CPU; `schema` holds the tables that they speak of.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+from functools import partial
+from typing import Any, TypeVar
+
+from tinyllm.errors import StoreError
+from tinyllm.events import SCHEMA_VERSION, Event
+from tinyllm.protocols import RunRow, Ticket
+from tinyllm.store import rows
+from tinyllm.store.sqlite import Sqlite
+from tinyllm.store.writer import Cursor, Writer
+from tinyllm.types import JSON, Cost
+
+T = TypeVar("T")
+
+_BEGIN_RUN = """
+INSERT INTO runs (tenant, run_id, user_id, session, graph, seed, clock, question, created, schema_version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id) DO NOTHING"""
+_ADD_EVENT = """
+INSERT INTO events (tenant, run_id, sequence, kind, node, at_ms, data, schema_version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id, sequence) DO NOTHING"""
+_END_RUN = """
+UPDATE runs SET answer = ?, status = ?, macs = ?, tokens_in = ?, tokens_out = ?, milliseconds = ?, money = ?
+WHERE tenant = ? AND run_id = ? AND status IS NULL"""
+_ADD_GRAPH = """
+INSERT INTO graphs (tenant, graph_id, name, source, created)
+VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, graph_id) DO NOTHING"""
+_ADD_TICKET = """
+INSERT INTO tickets (ticket_id, run_id, tenant, question, reason, created, answer)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, ticket_id) DO NOTHING"""
+_SETTLE = "UPDATE tickets SET answer = ? WHERE tenant = ? AND ticket_id = ? AND answer IS NULL"
+
+_RUNS = """
+SELECT number, run_id, tenant, user_id, session, graph, seed, clock, question, answer, status, created,
+       macs, tokens_in, tokens_out, milliseconds, money FROM runs"""
+_EVENTS = """
+SELECT run_id, sequence, kind, at_ms, node, data FROM events
+WHERE tenant = ? AND run_id = ? ORDER BY sequence"""
+_TICKETS = "SELECT ticket_id, run_id, tenant, question, reason, created, answer FROM tickets"
+_GRAPHS = "SELECT tenant, graph_id, name, source FROM graphs"
+
+_TABLES = ("runs", "events", "graphs", "tickets")
+
+
+class SqlStore:
+    """A `Store` on a database. Making one connects, migrates and purges what has expired, and so blocks."""
+
+    def __init__(self, database: Sqlite, retention: float | None, now: Callable[[], float]) -> None:
+        database.open()
+        self._database = database
+        self._now = now
+        expire = None
+        if retention is not None:
+            expire = partial(self._expire, retention)
+            expire()
+        self._writer = Writer(
+            database.transaction, upkeep=expire, interval=min(retention / 4, 3600.0) if retention else 0.0
+        )
+        self._reads = ThreadPoolExecutor(1, "store-reader")
+        self._closed = False
+
+    async def append(self, tenant: str, events: Sequence[Event]) -> None:
+        kept = [event for event in events if event.kind != "token"]
+        if not kept:
+            return
+        created = self._now()
+        begun = [_run_row(rows.begun(tenant, e, created)) for e in kept if e.kind == "run_started"]
+        added = [
+            (tenant, e.run_id, e.sequence, e.kind, e.node, e.at_ms, rows.to_json(e), SCHEMA_VERSION)
+            for e in kept
+        ]
+        ended = [_end_row(tenant, e) for e in kept if e.kind == "run_finished"]
+
+        def work(cursor: Cursor) -> None:
+            if begun:
+                cursor.executemany(_BEGIN_RUN, begun)
+            cursor.executemany(_ADD_EVENT, added)
+            if ended:
+                cursor.executemany(_END_RUN, ended)
+
+        await self._writer.write(work)
+
+    async def events(self, run_id: str, tenant: str = "local") -> Sequence[Event]:
+        found = await self._read(lambda cursor: _events(cursor, tenant, run_id))
+        if not found:
+            raise rows.unknown("run", run_id)
+        return found
+
+    async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
+        sql = f"{_RUNS} WHERE tenant = ? ORDER BY number DESC LIMIT ?"
+        return [_run(row) for row in await self._select(sql, tenant, limit)]
+
+    async def save_graph(self, graph_id: str, name: str, source: str, *, tenant: str = "local") -> None:
+        values = (tenant, graph_id, name, source, self._now())
+        await self._writer.write(lambda cursor: _do(cursor, _ADD_GRAPH, *values))
+
+    async def graph(self, graph_id: str, *, tenant: str = "local") -> str:
+        sql = f"{_GRAPHS} WHERE tenant = ? AND graph_id = ?"
+        for *_, source in await self._select(sql, tenant, graph_id):
+            return str(source)
+        raise rows.unknown("graph", graph_id)
+
+    async def park(self, ticket: Ticket) -> None:
+        values = astuple(rows.plain_ticket(ticket))
+        await self._writer.write(lambda cursor: _do(cursor, _ADD_TICKET, *values))
+
+    async def tickets(self, *, tenant: str = "local", waiting: bool = True) -> Sequence[Ticket]:
+        still = "AND answer IS NULL " if waiting else ""
+        sql = f"{_TICKETS} WHERE tenant = ? {still}ORDER BY created, ticket_id"
+        return [Ticket(*row) for row in await self._select(sql, tenant)]
+
+    async def settle(self, ticket_id: str, answer: str, *, tenant: str = "local") -> Ticket:
+        def work(cursor: Cursor) -> tuple[bool, list[Any]]:
+            settled = _do(cursor, _SETTLE, rows.plain(answer), tenant, ticket_id) == 1
+            cursor.execute(f"{_TICKETS} WHERE tenant = ? AND ticket_id = ?", (tenant, ticket_id))
+            return settled, cursor.fetchall()
+
+        settled, found = await self._writer.write(work)
+        return rows.settled(ticket_id, Ticket(*found[0]) if found else None, settled)
+
+    async def size(self) -> Mapping[str, int]:
+        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in _TABLES)
+        (found,) = await self._select(f"SELECT {counts}")
+        return dict(zip(_TABLES, found, strict=True)) | {"bytes": self._database.bytes()}
+
+    async def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
+        only, values = _of(tenant)
+        last = -1
+        while True:
+            # A page at a time, so that a long export neither holds a snapshot nor fills the memory.
+            page = await self._read(partial(_exported_page, only, values, last))
+            if not page:
+                break
+            last = page[-1][0]
+            for _, run, events in page:
+                yield rows.exported_run(run, events)
+        for row in await self._select(f"{_TICKETS} WHERE 1 = 1{only} ORDER BY created", *values):
+            yield rows.exported_ticket(Ticket(*row))
+        for row in await self._select(f"{_GRAPHS} WHERE 1 = 1{only} ORDER BY created", *values):
+            yield rows.exported_graph(*row)
+
+    async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
+        return await self._writer.write(
+            lambda cursor: _purge(cursor, older_than, tenant), then=self._database.reclaim
+        )
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._writer.close)
+        self._reads.shutdown()
+        self._database.close()
+
+    def _expire(self, retention: float) -> None:
+        with self._database.transaction() as cursor:
+            purged = _purge(cursor, self._now() - retention, None)
+        if purged:
+            self._database.reclaim()
+
+    async def _read(self, query: Callable[[Cursor], T]) -> T:
+        if self._closed:
+            raise StoreError("the store is closed", hint="open it again")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reads, self._database.read, query)
+
+    async def _select(self, sql: str, *values: Any) -> list[Any]:
+        return await self._read(lambda cursor: _fetch(cursor, sql, *values))
+
+
+def _do(cursor: Cursor, sql: str, *values: Any) -> int:
+    """Execute, and return how many rows changed."""
+    cursor.execute(sql, values)
+    return cursor.rowcount
+
+
+def _fetch(cursor: Cursor, sql: str, *values: Any) -> list[Any]:
+    cursor.execute(sql, values)
+    return cursor.fetchall()
+
+
+def _of(tenant: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition on the tenant with its value; none where every tenant is meant."""
+    return (" AND tenant = ?", (tenant,)) if tenant is not None else ("", ())
+
+
+def _purge(cursor: Cursor, older_than: float, tenant: str | None) -> int:
+    only, values = _of(tenant)
+    # A run takes its events with it.
+    return sum(
+        _do(cursor, f"DELETE FROM {table} WHERE created < ?{only}", older_than, *values)
+        for table in ("runs", "tickets")
+    )
+
+
+def _exported_page(
+    only: str, values: tuple[str, ...], last: int, cursor: Cursor
+) -> list[tuple[int, RunRow, list[Event]]]:
+    page = _fetch(cursor, f"{_RUNS} WHERE number > ?{only} ORDER BY number LIMIT 50", last, *values)
+    runs = [(row[0], _run(row)) for row in page]
+    return [(number, run, _events(cursor, run.tenant, run.run_id)) for number, run in runs]
+
+
+def _events(cursor: Cursor, tenant: str, run_id: str) -> list[Event]:
+    found = _fetch(cursor, _EVENTS, tenant, run_id)
+    return [Event(*row[:5], json.loads(row[5])) for row in found]
+
+
+def _run(row: Sequence[Any]) -> RunRow:
+    cost = Cost(*row[12:]) if row[12] is not None else Cost()
+    return RunRow(*row[1:6], int(row[6]), *row[7:12], cost)
+
+
+def _run_row(run: RunRow) -> tuple[Any, ...]:
+    known = (run.tenant, run.run_id, run.user, run.session, run.graph)
+    return (*known, str(run.seed), run.clock, run.question, run.created, SCHEMA_VERSION)
+
+
+def _end_row(tenant: str, event: Event) -> tuple[Any, ...]:
+    answer, status, cost = rows.ended(event)
+    return (answer, status, *astuple(cost), tenant, event.run_id)
