@@ -1,0 +1,207 @@
+"""The trainer: examples and settings in, better weights and a card out.
+
+Trains whatever weights of the model want a gradient, so a frozen base with an adapter is the same call. It
+knows nothing about where examples come from, nor what becomes of the weights.
+"""
+
+import itertools
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from tinyllm.lab import optim
+from tinyllm.lab.model import Model
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sequence of token ids, and for each whether the model shall learn to predict it from those before."""
+
+    ids: tuple[int, ...]
+    learn: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.ids) != len(self.learn) or not any(self.learn[1:]):
+            raise ValueError(f"an example needs one mask entry per token and a token to learn: {self}")
+
+    @classmethod
+    def answer(cls, prompt: Sequence[int], answer: Sequence[int]) -> "Example":
+        """Learn `answer` after `prompt`, but not the prompt itself."""
+        return cls((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
+
+    @classmethod
+    def text(cls, ids: Sequence[int]) -> "Example":
+        """Learn every token of `ids` after the first."""
+        return cls(tuple(ids), (False,) + (True,) * (len(ids) - 1))
+
+
+Examples = Sequence[Example] | Callable[[int], Sequence[Example]]  # fixed, or drawn afresh for each epoch
+Progress = Callable[[int, int, float, float], bool | None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. `lr` is the peak, reached after `warmup` (a fraction of the steps) and then decayed.
+
+    `dropout` replaces that share of input tokens by `blank` (Iyyer et al. 2015): only tokens that are not to
+    be learned and not in `keep`, so that answers and slots stay whole.
+    """
+
+    steps: int
+    batch: int = 64
+    lr: float = 3e-3
+    warmup: float = 0.05
+    decay: Literal["cosine", "linear"] = "cosine"
+    optimizer: optim.Name = "muon"
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    dropout: float = 0.0
+    blank: int = 1
+    keep: frozenset[int] = frozenset()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
+            raise ValueError(f"steps and batch must be 1 or more, dropout and warmup in [0, 1): {self}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step`, counted from 0; it ends near zero."""
+        warm = max(1, round(self.steps * self.warmup))
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        left = (self.steps - step) / (self.steps - warm + 1)  # from 1 down to just above 0
+        return self.lr * (left if self.decay == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a training run was and what it took. `loss` is in nats per learned token, over the last steps."""
+
+    steps: int
+    tokens: int  # input tokens, padding not counted
+    macs: int  # forward and backward, padding counted, since it is computed
+    seconds: float
+    loss: float
+    parameters: int  # trained
+    settings: Settings
+
+
+class Diverged(RuntimeError):
+    """Training stopped being finite. The model holds its last good weights; `card` says how far it came."""
+
+    def __init__(self, what: str, card: Card):
+        super().__init__(f"{what} at step {card.steps}; the last good weights are kept. Try a lower lr")
+        self.card = card
+
+
+def train(model: Model, examples: Examples, settings: Settings, progress: Progress | None = None) -> Card:
+    """Train `model` in place, on one thread and from one seed, and return the card of the run.
+
+    `progress(step, steps, loss, eta)` is called after every step, eta in seconds; returning True ends the run
+    there. Raises ValueError for examples that do not fit the model, and Diverged when a loss, a gradient or
+    a weight stops being finite.
+    """
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    made = optim.optimizers(trained.items(), settings.optimizer, settings.lr, settings.weight_decay)
+    device = model.embed.weight.device
+    draw = torch.Generator().manual_seed(settings.seed)
+    # The backward pass costs two forward passes, or about one where frozen weights want no gradient.
+    passes = 3 if len(trained) == len(list(model.parameters())) else 2
+    recent: deque[float] = deque(maxlen=20)
+    step = tokens = macs = 0
+    start = time.monotonic()
+
+    def card() -> Card:
+        loss = sum(recent) / len(recent) if recent else math.nan
+        numbers = sum(weight.numel() for weight in trained.values())
+        return Card(step, tokens, macs, time.monotonic() - start, loss, numbers, settings)
+
+    good: dict[str, Tensor] = {}
+
+    def diverged(what: str) -> Diverged:
+        with torch.no_grad():
+            for name, weight in good.items():
+                trained[name].copy_(weight)
+        return Diverged(what, card())
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more threads than free cores make small matrices slower
+    try:
+        for ids, learn, count in _batches(examples, settings, model.config.vocab, model.config.context):
+            rate = settings.rate(step)
+            for optimizer in made:
+                optimizer.zero_grad(set_to_none=True)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+            inputs = _drop(ids, learn, settings, draw)
+            logits, trace = model(inputs[:, :-1].to(device), at=learn[:, 1:].to(device))  # (N, vocab)
+            loss = F.cross_entropy(logits, ids[:, 1:][learn[:, 1:]].to(device))
+            if not math.isfinite(loss.item()):
+                raise diverged(f"the loss became {loss.item()}")
+            # These weights gave a finite loss; what the update makes of them is not known before the next.
+            good = {name: weight.detach().clone() for name, weight in trained.items()}
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(trained.values(), settings.clip).item()
+            if not math.isfinite(norm):
+                raise diverged(f"the gradient became {norm}")
+            for optimizer in made:
+                optimizer.step()
+            step += 1
+            tokens += count
+            macs += passes * trace.cost.macs
+            recent.append(loss.item())
+            eta = (time.monotonic() - start) / step * (settings.steps - step)
+            if (progress and progress(step, settings.steps, loss.item(), eta)) or step == settings.steps:
+                break
+        if not all(weight.isfinite().all() for weight in trained.values()):
+            raise diverged("a weight stopped being finite")
+    finally:
+        torch.set_num_threads(threads)
+    return card()
+
+
+def _batches(
+    examples: Examples, settings: Settings, vocab: int, context: int
+) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Batches without end: ids and learn (B, T), padded on the right, and how many inputs are not padding.
+
+    Each epoch is shuffled, then stretches of it are sorted by length, so that a batch has little padding.
+    Causal attention never looks right, so padding changes no answer.
+    """
+    shuffle = random.Random(settings.seed)
+    for epoch in itertools.count():
+        pool = list(examples(epoch) if callable(examples) else examples)
+        if not pool:
+            raise ValueError(f"there are no examples to train on in epoch {epoch}")
+        for example in pool:
+            if len(example.ids) > context + 1 or max(example.ids) >= vocab:
+                raise ValueError(f"an example exceeds context {context} or vocabulary {vocab}: {example.ids}")
+        shuffle.shuffle(pool)
+        stretch = settings.batch * 16
+        batches = []
+        for start in range(0, len(pool), stretch):
+            near = sorted(pool[start : start + stretch], key=lambda example: len(example.ids))
+            batches += [near[i : i + settings.batch] for i in range(0, len(near), settings.batch)]
+        shuffle.shuffle(batches)
+        for batch in batches:
+            ids = pad_sequence([torch.tensor(example.ids) for example in batch], batch_first=True)
+            learn = pad_sequence([torch.tensor(example.learn) for example in batch], batch_first=True)
+            yield ids, learn, sum(len(example.ids) - 1 for example in batch)
+
+
+def _drop(ids: Tensor, learn: Tensor, settings: Settings, draw: torch.Generator) -> Tensor:
+    """`ids` with a share of the tokens that are only read replaced by the blank."""
+    if not settings.dropout:
+        return ids
+    keep = learn | torch.isin(ids, torch.tensor(sorted(settings.keep), dtype=ids.dtype))
+    chosen = torch.rand(ids.shape, generator=draw) < settings.dropout
+    return ids.masked_fill(chosen & ~keep, settings.blank)

@@ -1,0 +1,166 @@
+import json
+import random
+from dataclasses import replace
+
+import gguf
+import pytest
+import torch
+
+from tinyllm.lab import export, lora
+from tinyllm.lab.generate import greedy
+from tinyllm.lab.model import Config, Model
+from tinyllm.lab.plan import Plan
+from tinyllm.lab.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def config(tokenizer):
+    return Config(vocab=tokenizer.size, width=64, layers=2, heads=4, groups=2, hidden=96, context=128)
+
+
+@pytest.fixture(scope="module")
+def prompts(texts, tokenizer):
+    return [tokenizer.encode(text)[:3] for text in texts]
+
+
+def log_probabilities(model, prompt, answer):
+    """What `model` gives each token of `answer` after `prompt`."""
+    logits = model(torch.tensor([[*prompt, *answer]]))[0][0, len(prompt) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None])[:, 0].tolist()
+
+
+def assert_equal(model, llama, prompts, tolerance):
+    for prompt, answer in zip(prompts, greedy(model, prompts, 12, stop=0), strict=True):
+        ids, logprobs = llama.greedy(prompt, 12)
+        assert ids[: len(answer)] == answer and len(answer) > 5
+        expected = log_probabilities(model, prompt, answer)
+        assert logprobs[: len(answer)] == pytest.approx(expected, abs=tolerance)
+
+
+def test_llamacpp_answers_as_the_model(config, memorise, tokenizer, prompts, llamacpp, tmp_path):
+    model = memorise(Model(config))
+    for precision, tolerance in (("f32", 1e-3), ("f16", 1e-2), ("q8_0", 0.2)):
+        export.write_gguf(model, tokenizer, tmp_path / f"{precision}.gguf", precision)
+        assert_equal(model, llamacpp(tmp_path / f"{precision}.gguf"), prompts, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("change", "plan"),
+    [
+        ({"tied": False}, "0 1"),
+        ({}, "0 1*2 0"),
+        ({"groups": 4, "theta": 500.0}, "0 1"),
+        ({"groups": 1, "context": 64}, "1"),
+    ],
+)
+def test_every_shape_and_plan_runs_in_llamacpp(
+    change, plan, config, memorise, tokenizer, prompts, llamacpp, tmp_path
+):
+    model = memorise(Model(replace(config, **change), Plan.parse(plan)))
+    export.write_gguf(model, tokenizer, tmp_path / "m.gguf", "f32")
+    assert_equal(model, llamacpp(tmp_path / "m.gguf"), prompts, 1e-3)
+
+
+@pytest.mark.parametrize(("hidden", "kind"), [(96, "Q8_0"), (80, "F16")])
+def test_eight_bits_but_for_rows_that_are_not_whole_blocks(
+    hidden, kind, config, memorise, tokenizer, prompts, llamacpp, tmp_path
+):
+    model = memorise(Model(replace(config, hidden=hidden)))
+    export.write_gguf(model, tokenizer, tmp_path / "m.gguf", "q8_0")
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
+    assert kinds["blk.0.ffn_down.weight"] == kind
+    assert (kinds["blk.1.ffn_up.weight"], kinds["blk.1.ffn_norm.weight"]) == ("Q8_0", "F32")
+    assert_equal(model, llamacpp(tmp_path / "m.gguf"), prompts, 0.2)
+
+
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2"])
+def test_llamacpp_tokenises_alike(pre, config, texts, llamacpp, tmp_path):
+    words = ["<n0>", "<n01>", "<convert>", "percent", "é(", "naïve"]
+    tokenizer = Tokenizer.train(texts, config.vocab, words, pre)
+    export.write_gguf(Model(config), tokenizer, tmp_path / "m.gguf")
+    llama = llamacpp(tmp_path / "m.gguf")
+    draw = random.Random(0)
+    pieces = [
+        *words,
+        *" \n\t'.,?!-12345678é€",
+        "  ",
+        "don't",
+        "I'LL",
+        "½",
+        "中文",
+        "😀",
+        "\u00a0",
+        "cups",
+        "<",
+        "n0>",
+    ]
+    drawn = ["".join(draw.choices(pieces, k=draw.randrange(1, 20))) for _ in range(150)]
+    for text in [*texts, "", " ", "x\r\n\r\n  y  ", "<|end|>a<|pad|>", *drawn]:
+        assert llama.tokenize(text) == tokenizer.encode(text), text
+
+
+def test_adapters_are_chosen_per_request(config, memorise, texts, tokenizer, prompts, llamacpp, tmp_path):
+    model = memorise(Model(config))
+    export.write_gguf(model, tokenizer, tmp_path / "base.gguf", "f32")
+    answers = {None: greedy(model, prompts, 12, stop=0)}
+    expected = {None: [log_probabilities(model, *pair) for pair in zip(prompts, answers[None], strict=True)]}
+    for adapter in (0, 1):  # each begins a text as the base does and ends it as another one
+        ends = [text[-15:] for text in (texts * 2)[adapter + 1 :][:4]]
+        lora.attach(model, rank=4, alpha=6.0, seed=adapter)
+        memorise(model, [tokenizer.decode(p) + end for p, end in zip(prompts, ends, strict=True)], "adamw")
+        export.write_lora(model, tmp_path / f"{adapter}.gguf", "f32")
+        answers[adapter] = greedy(model, prompts, 12, stop=0)
+        pairs = zip(prompts, answers[adapter], strict=True)
+        expected[adapter] = [log_probabilities(model, *pair) for pair in pairs]
+        lora.detach(model)
+    assert answers[None] != answers[0] != answers[1]
+    llama = llamacpp(tmp_path / "base.gguf", [tmp_path / "0.gguf", tmp_path / "1.gguf"])
+    for index, prompt in enumerate(prompts):
+        for adapter in (0, None, 1, 0):
+            ids, logprobs = llama.greedy(prompt, 12, adapter)
+            answer = answers[adapter][index]
+            assert ids[: len(answer)] == answer and len(answer) > 3
+            assert logprobs[: len(answer)] == pytest.approx(expected[adapter][index], abs=1e-3)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_safetensors_come_back_bit_for_bit(tied, config, sharp, tokenizer, tmp_path):
+    model = sharp(replace(config, tied=tied))
+    export.write_safetensors(model, tokenizer, tmp_path / "model")
+    loaded, words = export.read_safetensors(tmp_path / "model")
+    assert loaded.config == model.config
+    assert all(map(torch.equal, loaded.parameters(), model.parameters()))
+    assert words.pieces == tokenizer.pieces
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_transformers_loads_the_folder_with_equal_logits(tied, config, sharp, texts, tokenizer, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="only where transformers is installed")
+    model = sharp(replace(config, tied=tied), Plan.parse("0 1 1"))
+    export.write_safetensors(model, tokenizer, tmp_path)
+    theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path)
+    ids = torch.tensor([tokenizer.encode(texts[1])])
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, model(ids)[0], atol=1e-3, rtol=1e-3)
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)(texts[1]).input_ids == ids[0].tolist()
+
+
+def test_files_that_cannot_be_right_are_refused(config, tokenizer, tmp_path):
+    model = Model(replace(config, vocab=400))
+    with pytest.raises(ValueError, match="tokens"):
+        export.write_gguf(model, tokenizer, tmp_path / "m.gguf")
+    assert not (tmp_path / "m.gguf").exists()
+    with pytest.raises(ValueError, match="no adapter"):
+        export.write_lora(model, tmp_path / "a.gguf")
+    lora.attach(model)
+    with pytest.raises(ValueError, match="detach"):
+        export.write_safetensors(model, tokenizer, tmp_path / "s")
+    export.write_safetensors(Model(config), tokenizer, tmp_path / "s")
+    layout = json.loads((tmp_path / "s" / "config.json").read_text())
+    (tmp_path / "s" / "config.json").write_text(json.dumps(layout | {"hidden_size": 32}))
+    with pytest.raises(ValueError, match="misshapen"):
+        export.read_safetensors(tmp_path / "s")
+    del layout["vocab_size"]
+    (tmp_path / "s" / "config.json").write_text(json.dumps(layout))
+    with pytest.raises(ValueError, match="vocab_size"):
+        export.read_safetensors(tmp_path / "s")
