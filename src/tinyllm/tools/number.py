@@ -103,13 +103,17 @@ def digits(value: Real) -> str:
         return _plain(context.divide(Decimal(value.numerator), Decimal(value.denominator)))
     number = to_decimal(value)
     precision = max(6, number.adjusted() + 7) if isinstance(value, Fraction) else 12
-    rounded = Context(prec=min(precision, 22)).plus(number)
-    if not rounded:
+    return rounded(number, min(precision, 22))
+
+
+def rounded(number: Decimal, precision: int) -> str:
+    """The number to so many significant digits, in plain digits unless beyond 10^15 or below 10^-7."""
+    short = Context(prec=precision).plus(number)
+    if not short:
         return "0"
-    if -7 <= rounded.adjusted() <= 15:
-        return _plain(rounded)
-    mantissa = rounded.scaleb(-rounded.adjusted())
-    return f"{_plain(mantissa)} × 10^{rounded.adjusted()}"
+    if -7 <= short.adjusted() <= 15:
+        return _plain(short)
+    return f"{_plain(short.scaleb(-short.adjusted(), REALS))} × 10^{short.adjusted()}"
 
 
 def is_shown_exactly(value: Real) -> bool:

@@ -12,6 +12,13 @@ def _calculator(**options: Any) -> Tool:
     return Calculator(**options)
 
 
+def _units(**options: Any) -> Tool:
+    from tinyllm.tools.units import Units
+
+    return Units(**options)
+
+
 TOOLS: Mapping[str, Callable[..., Tool]] = {
     "calculator": _calculator,
+    "units": _units,
 }
