@@ -213,12 +213,12 @@ def _exported_page(
 
 def _events(cursor: Cursor, tenant: str, run_id: str) -> list[Event]:
     found = _fetch(cursor, _EVENTS, tenant, run_id)
-    return [Event(*row[:5], json.loads(row[5])) for row in found]
+    return [Event(*(*fields, json.loads(data))) for *fields, data in found]
 
 
 def _run(row: Sequence[Any]) -> RunRow:
     cost = Cost(*row[12:]) if row[12] is not None else Cost()
-    return RunRow(*row[1:6], int(row[6]), *row[7:12], cost)
+    return RunRow(*(*row[1:6], int(row[6]), *row[7:12], cost))
 
 
 def _run_row(run: RunRow) -> tuple[Any, ...]:

@@ -1,0 +1,144 @@
+"""An older store is brought forward, whole or not at all; a newer one is left alone."""
+
+import asyncio
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from tests.store.runs import ROOT, a_run
+
+from tinyllm.errors import StoreError
+from tinyllm.store import open_store
+from tinyllm.store.schema import metadata
+
+# A migration of a later release: slow, so that a kill can fall into it.
+LATER = """
+import time
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    from alembic import op
+    from sqlalchemy import Column, Text, text
+
+    print("begun", flush=True)
+    op.add_column("runs", Column("note", Text))
+    for number in range(1, 41):
+        op.execute(text(f"UPDATE runs SET note = 'n{number}' WHERE number = {number}"))
+        time.sleep(0.005)
+    op.create_table("notes", Column("note", Text))
+"""
+
+OPEN = "import asyncio, sys; from tinyllm.store import open_store; asyncio.run(open_store(sys.argv[1]))"
+
+
+@pytest.fixture
+def later_release(tmp_path: Path) -> Path:
+    """A folder with the package as a later release might be: one more migration."""
+    package = tmp_path / "later" / "tinyllm"
+    package.mkdir(parents=True)
+    for module in ("__init__", "errors", "types", "events", "protocols"):
+        shutil.copy(ROOT / "src" / "tinyllm" / f"{module}.py", package)
+    shutil.copytree(ROOT / "src" / "tinyllm" / "store", package / "store")
+    (package / "store" / "migrations" / "r0002_notes.py").write_text(LATER)
+    return package.parent
+
+
+def open_with(release: Path, url: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", OPEN, url],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(release)},
+    )
+
+
+def state(file: Path) -> tuple[str, bool, int]:
+    """Version, whether the migration's last table exists, and how many runs it has rewritten."""
+    connection = sqlite3.connect(file)
+    ((version,),) = connection.execute("SELECT version_num FROM alembic_version")
+    names = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('runs')")}
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    noted = 0
+    if "note" in names:
+        ((noted,),) = connection.execute("SELECT count(note) FROM runs")
+    connection.close()
+    return version, "notes" in tables, noted
+
+
+async def test_a_kill_in_mid_migration_leaves_the_old_store_and_a_rerun_the_new(
+    url: str, tmp_path: Path, later_release: Path
+) -> None:
+    file = tmp_path / "folder" / "store.db"
+    store = await open_store(url)
+    await asyncio.gather(*(store.append("local", a_run(f"r{number}")) for number in range(40)))
+    await store.close()
+
+    chance = random.Random(2)
+    for _ in range(4):
+        process = open_with(later_release, url)
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        await asyncio.sleep(chance.uniform(0.0, 0.15))
+        process.kill()
+        process.communicate()
+        assert state(file) == ("0001", False, 0)
+
+    both = [open_with(later_release, url) for _ in range(2)]
+    told = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(told) == ["", "begun\n"], "two processes migrate once"
+    assert state(file) == ("0002", True, 40)
+
+    with pytest.raises(StoreError, match="schema 0002, newer than 0001") as caught:
+        await open_store(url)
+    assert "tinyllm-network" in caught.value.hint
+
+
+async def test_a_failing_migration_is_an_error_of_the_store(
+    url: str, tmp_path: Path, later_release: Path
+) -> None:
+    await (await open_store(url)).close()
+    script = later_release / "tinyllm" / "store" / "migrations" / "r0002_notes.py"
+    script.write_text(LATER.replace("UPDATE runs", "UPDATE no_such_table"))
+    process = open_with(later_release, url)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert state(tmp_path / "folder" / "store.db") == ("0001", False, 0)
+
+
+def restore(dump: Path, file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.executescript(dump.read_text())
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "version", sorted(Path(__file__).with_name("versions").glob("*.sql")), ids=lambda p: p.stem
+)
+async def test_a_store_of_each_version_ends_up_as_the_schema_says(tmp_path: Path, version: Path) -> None:
+    file = tmp_path / "store.db"
+    restore(version, file)
+    store = await open_store(f"sqlite:///{file}")
+    assert [run.answer for run in await store.runs()] == ["4", "4"]
+    assert [event.kind for event in await store.events("r1")] == [
+        "run_started",
+        "node_finished",
+        "run_finished",
+    ]
+    await store.append("local", a_run("r3"))
+    await store.close()
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.connect() as opened:
+        differences = compare_metadata(MigrationContext.configure(opened), metadata())
+    engine.dispose()
+    assert differences == []
