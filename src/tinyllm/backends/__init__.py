@@ -19,14 +19,28 @@ def _llamacpp() -> Kind:
     return Options, LlamaCpp
 
 
+def _openai() -> Kind:
+    from tinyllm.backends.openai_api import OpenAI, Options
+
+    return Options, OpenAI
+
+
+def _recorded() -> Kind:
+    from tinyllm.backends.recorded import Options, Recorded
+
+    return Options, Recorded
+
+
 def _scripted() -> Kind:
     from tinyllm.backends.scripted import Options, Scripted
 
-    return Options, lambda name, options: Scripted(name, options.answers, parameters=options.parameters)
+    return Options, lambda name, options: Scripted(name, options.answers, options)
 
 
 # Name of the kind -> its options and how to build it from a name and them.
 KINDS: Mapping[str, Callable[[], Kind]] = {
     "llamacpp": _llamacpp,
+    "openai": _openai,
+    "recorded": _recorded,
     "scripted": _scripted,
 }

@@ -71,6 +71,13 @@ def _describe(path: Path, data: mmap.mmap) -> ModelFile:
     architecture = about.get("general.architecture")
     if not isinstance(architecture, str):
         raise ValueError("it names no architecture")
+    # The engine aborts the whole process on an impossible number of layers and on a repeated token.
+    layers = about.get(f"{architecture}.block_count", 1)
+    if not isinstance(layers, int) or not 0 < layers <= 512:
+        raise ValueError(f"{layers!r} layers are impossible")
+    words = [word for word in about.get("tokenizer.ggml.tokens") or () if word]
+    if len(set(words)) != len(words):
+        raise ValueError("its vocabulary repeats a token")
     shapes = [reader.tensor() for _ in range(reader.count(tensors, 24))]
     alignment = about.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 0 < alignment <= 4096:
@@ -115,9 +122,8 @@ class _Reader:
 
     def string(self) -> str:
         length = self.count(self.scalar("<Q"), 1)
-        raw = self.data[self.at : self.at + length]
         self.at += length
-        return raw.decode("utf-8", "replace")
+        return self.data[self.at - length : self.at].decode("utf-8", "replace")
 
     def pair(self) -> tuple[str, Any]:
         return self.string(), self.value(self.scalar("<I"))
@@ -134,14 +140,22 @@ class _Reader:
             raise ValueError(f"value type {kind} is unknown")
         return self.scalar(_SCALARS[kind])
 
-    def array(self, item: int, length: int) -> None:
-        """Step over an array: vocabularies are long, and nothing here needs them."""
-        if item == _STRING:
-            for _ in range(self.count(length, 8)):
-                self.string()
-        else:
+    def array(self, item: int, length: int) -> list[bytes] | None:
+        """The strings of an array, up to their first NUL as the engine reads them. Numbers are skipped."""
+        if item != _STRING:
             width = struct.calcsize(_SCALARS[item])
             self.at += self.count(length, width) * width
+            return None
+        strings = []
+        data, at, end, unpack = self.data, self.at, len(self.data), struct.Struct("<Q").unpack_from
+        for _ in range(self.count(length, 8)):  # bare, for a vocabulary is long
+            (size,) = unpack(data, at)
+            at += 8 + size
+            if at > end:
+                raise ValueError("a length in its header is impossible")
+            strings.append(data[at - size : at].partition(b"\0")[0])
+        self.at = at
+        return strings
 
     def tensor(self) -> tuple[str, int, int]:
         """Name, number of weights, and where the data ends, counted from the start of the data."""

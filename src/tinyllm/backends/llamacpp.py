@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tinyllm.backends.deadline import Deadline
 from tinyllm.backends.gguf_file import ModelFile, inspect
 from tinyllm.backends.openai_format import Assembly, chat_body, clean, sampling_fields
+from tinyllm.backends.pricing import Rates
 from tinyllm.errors import BackendError, ModelFileError
-from tinyllm.types import JSON, Chunk, Cost, Prompt
+from tinyllm.types import JSON, Chunk, Prompt
 
 _PROMPT_BATCH = 512  # tokens between two chances to cancel while a prompt is read
 
@@ -35,7 +36,7 @@ class Adapter(BaseModel):
     sha256: str | None = None
 
 
-class Options(BaseModel):
+class Options(Rates):
     """A model file and how to run it.
 
     `template` "chat" formats messages by the file's own template, "raw" passes the content of the one message
@@ -68,12 +69,12 @@ class LlamaCpp:
         self._executor = ThreadPoolExecutor(options.parallel, thread_name_prefix=f"llamacpp-{name}")
         self._loading = threading.Lock()
         self._leaving = threading.Event()
-        self._file: ModelFile | None = None
+        self._rates: Rates | None = None  # set once the model is in memory
         self._server: Any = None
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
         body = self._body(prompt)
-        file = await self._loaded()
+        rates = await self._loaded()
         deadline = Deadline(self.name, prompt.timeout)
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[JSON] = asyncio.Queue()  # chunks, then None or the exception that ended them
@@ -100,7 +101,7 @@ class LlamaCpp:
                     yield Chunk(text)
             if assembly.finish is None and self._leaving.is_set():
                 raise self._closed()
-            yield assembly.last(self._cost(file, assembly.usage, deadline.spent_ms))
+            yield assembly.last(prompt, rates, deadline.spent_ms)
         finally:
             left.set()
             future.cancel()
@@ -154,24 +155,17 @@ class LlamaCpp:
     def _closed(self) -> BackendError:
         return BackendError(f"model {self.name!r} is closed")
 
-    def _cost(self, file: ModelFile, usage: Mapping[str, Any], milliseconds: float) -> Cost:
-        tokens_in, tokens_out = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-        return Cost(file.parameters * (tokens_in - cached + tokens_out), tokens_in, tokens_out, milliseconds)
-
-    async def _loaded(self) -> ModelFile:
-        """The description of the file, which is in memory from then on. Raises ModelFileError."""
-        if self._leaving.is_set():
-            raise self._closed()
-        if self._file is None:
+    async def _loaded(self) -> Rates:
+        """The rates of the model, which is in memory from then on. Raises ModelFileError."""
+        if self._rates is None and not self._leaving.is_set():
             await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
-        if self._file is None:
+        if self._rates is None or self._leaving.is_set():
             raise self._closed()
-        return self._file
+        return self._rates
 
     def _load(self) -> None:
         with self._loading:
-            if self._file is not None or self._leaving.is_set():
+            if self._rates is not None or self._leaving.is_set():
                 return
             file = inspect(self.options.path, self.options.sha256)
             for adapter in self.options.adapters.values():
@@ -179,7 +173,8 @@ class LlamaCpp:
             self._server = self._start(file)
             # An engine that is closed before it ran once waits for ever.
             self._server.handle_completions({"prompt": "a", "max_tokens": 1})
-            self._file = file
+            counted = self.options.parameters or file.parameters
+            self._rates = self.options.model_copy(update={"parameters": counted})
 
     def _start(self, file: ModelFile) -> Any:
         import xllamacpp

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from tinyllm.backends.pricing import Rates, roughly
 from tinyllm.errors import BadReply
 from tinyllm.types import JSON, Chunk, Cost, Message, Prompt, TokenScore, ToolCall
 
@@ -78,15 +79,16 @@ class Assembly:
     def __init__(self, name: str) -> None:
         self.name = name
         self.finish: str | None = None
-        self.usage: Mapping[str, JSON] = {}
+        self._usage: Mapping[str, JSON] = {}
+        self._said = 0  # tokens by rough count
         self._calls: dict[int, dict[str, str]] = {}
         self._scores: list[TokenScore] = []
 
     def feed(self, data: JSON) -> str:
         """The text that this chunk adds. Raises BadReply where it is not shaped like a chunk."""
         try:
-            if usage := data.get("usage"):
-                self.usage = usage
+            if isinstance(usage := data.get("usage"), dict):
+                self._usage = usage
             if not (choices := data.get("choices")):
                 return ""
             choice = choices[0]
@@ -101,6 +103,7 @@ class Assembly:
             raise self.bad("sent a chunk that is not in OpenAI's format", data) from None
         if not isinstance(text, str):
             raise self.bad("sent a chunk that is not in OpenAI's format", data)
+        self._said += roughly(text)
         return text
 
     def _add_call(self, position: int, part: Mapping[str, Any]) -> None:
@@ -115,8 +118,11 @@ class Assembly:
         call["name"] = function.get("name") or call["name"]
         call["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
 
-    def last(self, cost: Cost) -> Chunk:
-        """The closing chunk. Raises BadReply where the stream was cut or a tool call cannot be read."""
+    def last(self, prompt: Prompt, rates: Rates, milliseconds: float) -> Chunk:
+        """The closing chunk; tokens are counted roughly where the server did not say.
+
+        Raises BadReply where the stream was cut or a tool call cannot be read.
+        """
         if self.finish is None:
             raise BadReply(
                 f"model {self.name!r} stopped in the middle of its answer",
@@ -124,7 +130,22 @@ class Assembly:
             )
         calls = tuple(self._call(*item) for item in sorted(self._calls.items()))
         finish: Finish = "tool_calls" if calls else "length" if self.finish == "length" else "stop"
-        return Chunk(tool_calls=calls, finish=finish, cost=cost, scores=tuple(self._scores))
+        return Chunk(
+            tool_calls=calls,
+            finish=finish,
+            cost=self._cost(prompt, rates, milliseconds),
+            scores=tuple(self._scores),
+        )
+
+    def _cost(self, prompt: Prompt, rates: Rates, milliseconds: float) -> Cost:
+        heard = sum(roughly(message.content) for message in prompt.messages)
+        details = self._usage.get("prompt_tokens_details")
+        return rates.cost(
+            tokens_in=_number(self._usage, "prompt_tokens") or heard,
+            tokens_out=_number(self._usage, "completion_tokens") or self._said,
+            milliseconds=milliseconds,
+            cached=_number(details, "cached_tokens") if isinstance(details, dict) else 0,
+        )
 
     def _call(self, index: int, call: Mapping[str, str]) -> ToolCall:
         try:
@@ -137,6 +158,11 @@ class Assembly:
 
     def bad(self, what: str, data: JSON) -> BadReply:
         return BadReply(f"model {self.name!r} {what}: {_excerpt(data)}", hint="ask again, or another model")
+
+
+def _number(values: Mapping[str, JSON], key: str) -> int:
+    value = values.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def _excerpt(data: JSON) -> str:

@@ -1,0 +1,130 @@
+"""What can go wrong between us and a model server, as errors that say what to do next. No key is ever shown."""
+
+import json
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from tinyllm.errors import BackendBusy, BackendError, BackendUnreachable, BadReply
+from tinyllm.types import JSON
+
+T = TypeVar("T")
+_OLLAMA_PORT = 11434
+
+
+class Faults:
+    """Errors about `model` of the server at `base_url`, for the backend called `name`.
+
+    `secrets` are blotted out of everything that the server says.
+    """
+
+    def __init__(self, name: str, base_url: str, model: str, secrets: tuple[str, ...]) -> None:
+        parts = urlsplit(base_url)
+        self.name = name
+        self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self.model = model
+        self.local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        self._ollama = parts.port == _OLLAMA_PORT
+        self._secrets = tuple(secret for secret in (*secrets, parts.password) if secret)
+
+    async def watch(self, step: Awaitable[T]) -> T:
+        """The result of `step`, its network errors turned into ours."""
+        import aiohttp
+
+        try:
+            return await step
+        except aiohttp.ConnectionTimeoutError:
+            raise self._unreachable("no connection was accepted in time") from None
+        except aiohttp.ClientConnectorError as error:
+            raise self._unreachable(error.os_error.strerror or str(error.os_error)) from None
+        except aiohttp.InvalidURL:
+            raise self._unreachable("that is not a URL") from None
+        except aiohttp.ClientError as error:
+            raise BadReply(
+                f"model {self.name!r} at {self.url} broke off: {self._told(str(error)) or type(error).__name__}",
+                hint="ask again; if it happens often, look at the server's log",
+            ) from None
+
+    def _unreachable(self, why: str) -> BackendUnreachable:
+        start = (
+            "start it with `ollama serve`" if self._ollama else "start the server that should answer there"
+        )
+        return BackendUnreachable(
+            f"model {self.name!r} cannot be reached at {self.url}: {why}",
+            hint=f"{start}, or mend `base_url` of model {self.name!r}",
+        )
+
+    def of_status(self, status: int, headers: Mapping[str, str], body: str) -> BackendError:
+        """The error for an answer that is not 200."""
+        message = self._told(body)
+        said = f"model {self.name!r} at {self.url} answered {status}" + (f": {message}" if message else "")
+        if status in (401, 403):
+            return BackendError(said, hint=f"set or renew `key` of model {self.name!r}")
+        if status == 404 and "model" in message.lower():
+            return self.no_model("")
+        if status == 404:
+            return BackendError(said, hint="mend `base_url`: it usually ends with /v1")
+        if status == 429 or (status == 503 and ("Retry-After" in headers or "loading" in message.lower())):
+            retry_after = _seconds(headers.get("Retry-After"))
+            return BackendBusy(said, hint="wait a moment, then ask again", retry_after=retry_after)
+        if status >= 500:
+            return BadReply(said, hint="ask again; if it happens often, look at the server's log")
+        if "context" in message.lower():
+            return BackendError(said, hint="shorten the question, or give the model a longer context")
+        return BackendError(
+            said, hint="the server cannot take this request: look at the options of the model"
+        )
+
+    def no_model(self, known: str) -> BackendError:
+        fetch = f"`ollama pull {self.model}`" if self._ollama else "load it in the server"
+        return BackendError(
+            f"the server at {self.url} has no model {self.model!r}" + (f", only {known}" if known else ""),
+            hint=f"{fetch}, or mend `model` of model {self.name!r}",
+        )
+
+    def in_stream(self, data: Mapping[str, JSON]) -> BadReply:
+        message = self._told(json.dumps(data))
+        return BadReply(
+            f"model {self.name!r} failed in the middle of its answer: {message}", hint="ask again"
+        )
+
+    def not_json(self, text: str) -> BadReply:
+        return BadReply(
+            f"model {self.name!r} at {self.url} sent something that is not JSON: {self._told(text)!r}",
+            hint="mend `base_url`: it must lead to an OpenAI-compatible API",
+        )
+
+    def too_large(self, limit: int) -> BadReply:
+        return BadReply(
+            f"model {self.name!r} sent more than {limit:,} bytes",
+            hint="lower its token limit, or raise `max_bytes`",
+        )
+
+    def _told(self, text: str) -> str:
+        """The server's own words, out of whichever field it keeps them in, short and without secrets."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            data = None
+        while isinstance(data, dict):
+            data = next((data[key] for key in ("error", "message", "detail") if data.get(key)), None)
+        told = data if isinstance(data, str) else text
+        for secret in self._secrets:
+            told = told.replace(secret, "***")
+        return " ".join(told.split())[:300]
+
+
+def _seconds(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
