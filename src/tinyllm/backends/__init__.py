@@ -3,12 +3,15 @@
 `KINDS` lists what a `models:` section may name; each entry imports its module only when it is used.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from tinyllm.errors import SettingsError
 from tinyllm.protocols import Backend
+from tinyllm.types import JSON
 
 Kind = tuple[type[BaseModel], Callable[[str, Any], Backend]]
 
@@ -44,3 +47,22 @@ KINDS: Mapping[str, Callable[[], Kind]] = {
     "recorded": _recorded,
     "scripted": _scripted,
 }
+
+
+def build(name: str, kind: str, options: Mapping[str, JSON]) -> Backend:
+    """The backend called `name`, not yet connected or loaded. Raises SettingsError naming the field."""
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, 1, cutoff=0.0)[0]
+        raise SettingsError(
+            f"model {name!r} has the unknown kind {kind!r}",
+            hint=f"write {near!r}; the kinds are {', '.join(KINDS)}",
+        )
+    schema, make = KINDS[kind]()
+    try:
+        return make(name, schema.model_validate(options))
+    except ValidationError as error:
+        faults = [f"`{'.'.join(map(str, fault['loc']))}`: {fault['msg']}" for fault in error.errors()]
+        raise SettingsError(
+            f"the options of model {name!r} are wrong: {'; '.join(faults)}",
+            hint=f"options of {kind!r}: {', '.join(schema.model_fields)}",
+        ) from None

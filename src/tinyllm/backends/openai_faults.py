@@ -1,7 +1,7 @@
-"""What can go wrong between us and a model server, as errors that say what to do next. No key is ever shown."""
+"""What can go wrong between us and a model server, as errors with a next step. No key is ever shown."""
 
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -20,7 +20,7 @@ class Faults:
     `secrets` are blotted out of everything that the server says.
     """
 
-    def __init__(self, name: str, base_url: str, model: str, secrets: tuple[str, ...]) -> None:
+    def __init__(self, name: str, base_url: str, model: str, secrets: Iterable[str]) -> None:
         parts = urlsplit(base_url)
         self.name = name
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -42,15 +42,14 @@ class Faults:
         except aiohttp.InvalidURL:
             raise self._unreachable("that is not a URL") from None
         except aiohttp.ClientError as error:
+            why = self._told(str(error)) or type(error).__name__
             raise BadReply(
-                f"model {self.name!r} at {self.url} broke off: {self._told(str(error)) or type(error).__name__}",
+                f"model {self.name!r} at {self.url} broke off: {why}",
                 hint="ask again; if it happens often, look at the server's log",
             ) from None
 
     def _unreachable(self, why: str) -> BackendUnreachable:
-        start = (
-            "start it with `ollama serve`" if self._ollama else "start the server that should answer there"
-        )
+        start = "start it with `ollama serve`" if self._ollama else "start the server that listens there"
         return BackendUnreachable(
             f"model {self.name!r} cannot be reached at {self.url}: {why}",
             hint=f"{start}, or mend `base_url` of model {self.name!r}",
@@ -73,9 +72,7 @@ class Faults:
             return BadReply(said, hint="ask again; if it happens often, look at the server's log")
         if "context" in message.lower():
             return BackendError(said, hint="shorten the question, or give the model a longer context")
-        return BackendError(
-            said, hint="the server cannot take this request: look at the options of the model"
-        )
+        return BackendError(said, hint=f"mend the options of model {self.name!r}")
 
     def no_model(self, known: str) -> BackendError:
         fetch = f"`ollama pull {self.model}`" if self._ollama else "load it in the server"
@@ -86,9 +83,7 @@ class Faults:
 
     def in_stream(self, data: Mapping[str, JSON]) -> BadReply:
         message = self._told(json.dumps(data))
-        return BadReply(
-            f"model {self.name!r} failed in the middle of its answer: {message}", hint="ask again"
-        )
+        return BadReply(f"model {self.name!r} failed in mid-answer: {message}", hint="ask again")
 
     def not_json(self, text: str) -> BadReply:
         return BadReply(

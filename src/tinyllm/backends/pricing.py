@@ -18,7 +18,7 @@ def _count(value: Any) -> Any:
 
 
 class Rates(BaseModel):
-    """The base of every model's options: prices are per million tokens, in whatever currency all models share.
+    """The base of every model's options. Prices are per million tokens, in a currency that all models share.
 
     `parameters` counts those that one token touches (of a mixture of experts, the active ones).
     """

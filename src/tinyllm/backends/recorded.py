@@ -1,7 +1,7 @@
 """Answers that real models gave earlier, replayed by question: routing and learning without the models.
 
-Reads JSON lines of `{"query": ..., "responses": {model: text}}`; other fields are left alone. Only a hash and an
-offset per question are held in memory. Knows nothing about who recorded them.
+Reads JSON lines of `{"query": ..., "responses": {model: text}}`; other fields are left alone. Only a hash and
+an offset per question are held in memory. Knows nothing about who recorded them.
 """
 
 import asyncio

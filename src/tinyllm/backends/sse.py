@@ -1,7 +1,7 @@
 """Server-sent events out of bytes, however the network cut them. Knows nothing about what they carry.
 
-Servers of this kind put one JSON value on each `data:` line, so a line is an event; some forget the blank line
-between two, some send an error as a bare JSON line, some end without a last newline: all are understood.
+Servers of this kind put one JSON value on each `data:` line, so a line is an event. Some forget the blank
+line between two, some send an error as a bare JSON line, some end without a newline: all are understood.
 """
 
 
