@@ -73,11 +73,10 @@ class Tokenizer:
         """The tokenizer saved at `path`. Raises FileNotFoundError, or ValueError if it is not one of ours."""
         text = path.read_text(encoding="utf-8")
         try:
-            return cls(tokenizers.Tokenizer.from_str(text))
-        except ValueError:
-            raise
-        except Exception as error:  # the library raises the bare class
+            inner = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{path} is not a tokenizer file: {error}") from error
+        return cls(inner)
 
     def save(self, path: Path) -> None:
         """Write a `tokenizer.json`, which `transformers` reads too."""

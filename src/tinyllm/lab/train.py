@@ -68,10 +68,15 @@ class Settings:
     blank: int = 1
     keep: frozenset[int] = frozenset()
     seed: int = 0
+    threads: int = 1  # more threads than free cores make small matrices slower
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
-            raise ValueError(f"steps and batch must be 1 or more, dropout and warmup in [0, 1): {self}")
+        if (
+            min(self.steps, self.batch, self.threads) < 1
+            or not 0 <= self.dropout < 1
+            or not 0 <= self.warmup < 1
+        ):
+            raise ValueError(f"steps, batch, threads must be 1 or more, dropout, warmup in [0, 1): {self}")
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`, counted from 0; it ends near zero."""
@@ -104,7 +109,7 @@ class Diverged(RuntimeError):
 
 
 def train(model: Model, examples: Examples, settings: Settings, progress: Progress | None = None) -> Card:
-    """Train `model` in place, on one thread and from one seed, and return the card of the run.
+    """Train `model` in place, repeatably from one seed, and return the card of the run.
 
     `progress(step, steps, loss, eta)` is called after every step, eta in seconds; returning True ends the run
     there. Raises ValueError for examples that do not fit the model, and Diverged when a loss, a gradient or
@@ -134,7 +139,7 @@ def train(model: Model, examples: Examples, settings: Settings, progress: Progre
         return Diverged(what, card())
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more threads than free cores make small matrices slower
+    torch.set_num_threads(settings.threads)
     try:
         for ids, learn, count in _batches(examples, settings, model.config.vocab, model.config.context):
             rate = settings.rate(step)
@@ -147,12 +152,12 @@ def train(model: Model, examples: Examples, settings: Settings, progress: Progre
             loss = F.cross_entropy(logits, ids[:, 1:][learn[:, 1:]].to(device))
             if not math.isfinite(loss.item()):
                 raise diverged(f"the loss became {loss.item()}")
-            # These weights gave a finite loss; what the update makes of them is not known before the next.
-            good = {name: weight.detach().clone() for name, weight in trained.items()}
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(trained.values(), settings.clip).item()
             if not math.isfinite(norm):
                 raise diverged(f"the gradient became {norm}")
+            # Good so far; what the update makes of them shows only in the next loss and gradient.
+            good = {name: weight.detach().clone() for name, weight in trained.items()}
             for optimizer in made:
                 optimizer.step()
             step += 1
