@@ -119,7 +119,9 @@ def _header(path: Path, pieces: Sequence[str]) -> tuple[Any, int]:
     return writer, len(tokens)
 
 
-def _weights(writer: Any, *, embedding: Floats, output: Floats, rng: np.random.Generator | None = None) -> None:
+def _weights(
+    writer: Any, *, embedding: Floats, output: Floats, rng: np.random.Generator | None = None
+) -> None:
     """One block: silent without a generator, so that only embedding and output speak."""
     one = np.ones(DIM, np.float32)
     writer.add_tensor("token_embd.weight", embedding)

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SecretStr, field_validator
@@ -67,12 +68,14 @@ class OpenAI:
         self._faults = Faults(name, options.base_url, options.model, secrets)
         self._unsupported: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._reading: set[aiohttp.ClientResponse] = set()
         self._closed = False
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
         deadline = Deadline(self.name, prompt.timeout)
         response = await self._ask({**chat_body(prompt), **self.options.extra}, deadline)
         assembly = Assembly(self.name)
+        self._reading.add(response)
         try:
             async with aclosing(self._chunks(response, deadline)) as chunks:
                 async for data in chunks:
@@ -82,6 +85,7 @@ class OpenAI:
                         yield Chunk(text)
             yield assembly.last(prompt, self.options, deadline.spent_ms)
         finally:
+            self._reading.discard(response)
             response.close()  # of an answer that was left early, this tells the server to stop
 
     async def _ask(self, body: dict[str, JSON], deadline: Deadline) -> "aiohttp.ClientResponse":
@@ -91,7 +95,7 @@ class OpenAI:
             for field in self._unsupported & body.keys():
                 del body[field]
             response = await deadline.wait(
-                self._send("POST", "/chat/completions", body),
+                self._faults.watch(self._send("POST", "/chat/completions", body)),
                 "did not begin to answer",
                 self.options.first_token_timeout,
             )
@@ -158,27 +162,52 @@ class OpenAI:
         return data
 
     async def _send(self, method: str, path: str, body: JSON = None) -> "aiohttp.ClientResponse":
-        url = self.options.base_url + path
-        # A redirect would carry the question, and perhaps the key, to a place that nobody named.
-        return await self._faults.watch(self._open().request(method, url, json=body, allow_redirects=False))
+        """The response, its body unread. A kept connection that the server closed meanwhile is no fault."""
+        import aiohttp
+
+        while True:
+            kept: list[bool] = []
+            try:
+                return await self._open().request(
+                    method,
+                    self.options.base_url + path,
+                    json=body,
+                    allow_redirects=False,  # which would carry question and key to a place that nobody named
+                    trace_request_ctx=kept,
+                )
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not kept:
+                    raise
+            except RuntimeError:  # how aiohttp says that its session was closed meanwhile
+                self._check_open()
+                raise
 
     def _open(self) -> "aiohttp.ClientSession":
-        if self._closed:
-            raise BackendError(f"model {self.name!r} is closed")
+        self._check_open()
         if self._session is None:
             import aiohttp
 
+            async def reused(session: object, context: SimpleNamespace, params: object) -> None:
+                context.trace_request_ctx.append(True)
+
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_reuseconn.append(reused)
             self._session = aiohttp.ClientSession(
+                trace_configs=[trace],
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.options.connect_timeout),
                 trust_env=not self._faults.local,  # a proxy of the environment, but not to this machine
             )
         return self._session
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendError(f"model {self.name!r} is closed")
+
     async def probe(self) -> str:
         """Asks for the list of models. Raises BackendError where the server has one without this model."""
         model, deadline = self.options.model, Deadline(self.name, self.options.connect_timeout * 2)
-        response = await deadline.wait(self._send("GET", "/models"), "did not answer")
+        response = await deadline.wait(self._faults.watch(self._send("GET", "/models")), "did not answer")
         text = await self._read(response, deadline)
         if response.status != 200:
             raise self._faults.of_status(response.status, response.headers, text)
@@ -191,6 +220,8 @@ class OpenAI:
 
     async def close(self) -> None:
         self._closed = True
+        for response in self._reading:
+            response.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()

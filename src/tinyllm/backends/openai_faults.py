@@ -11,7 +11,6 @@ from tinyllm.errors import BackendBusy, BackendError, BackendUnreachable, BadRep
 from tinyllm.types import JSON
 
 T = TypeVar("T")
-_OLLAMA_PORT = 11434
 
 
 class Faults:
@@ -26,7 +25,6 @@ class Faults:
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self.model = model
         self.local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        self._ollama = parts.port == _OLLAMA_PORT
         self._secrets = tuple(secret for secret in (*secrets, parts.password) if secret)
 
     async def watch(self, step: Awaitable[T]) -> T:
@@ -49,10 +47,9 @@ class Faults:
             ) from None
 
     def _unreachable(self, why: str) -> BackendUnreachable:
-        start = "start it with `ollama serve`" if self._ollama else "start the server that listens there"
         return BackendUnreachable(
             f"model {self.name!r} cannot be reached at {self.url}: {why}",
-            hint=f"{start}, or mend `base_url` of model {self.name!r}",
+            hint=f"start the server (Ollama: `ollama serve`), or mend `base_url` of model {self.name!r}",
         )
 
     def of_status(self, status: int, headers: Mapping[str, str], body: str) -> BackendError:
@@ -75,10 +72,9 @@ class Faults:
         return BackendError(said, hint=f"mend the options of model {self.name!r}")
 
     def no_model(self, known: str) -> BackendError:
-        fetch = f"`ollama pull {self.model}`" if self._ollama else "load it in the server"
         return BackendError(
             f"the server at {self.url} has no model {self.model!r}" + (f", only {known}" if known else ""),
-            hint=f"{fetch}, or mend `model` of model {self.name!r}",
+            hint=f"fetch it (Ollama: `ollama pull {self.model}`), or mend `model` of model {self.name!r}",
         )
 
     def in_stream(self, data: Mapping[str, JSON]) -> BadReply:

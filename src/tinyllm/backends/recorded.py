@@ -41,8 +41,11 @@ class Recorded:
         self.options = options
         self._building = threading.Lock()
         self._offsets: dict[bytes, int] | None = None
+        self._closed = False
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+        if self._closed:
+            raise BackendError(f"model {self.name!r} is closed")
         deadline = Deadline(self.name, prompt.timeout)
         query = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
         answer = await asyncio.to_thread(self._find, query)
@@ -121,6 +124,7 @@ class Recorded:
         return f"{self.name}: {count:,} recorded answers of {self.options.model}, {self.options.path}"
 
     async def close(self) -> None:
+        self._closed = True
         self._offsets = None
 
 

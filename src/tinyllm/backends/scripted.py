@@ -58,6 +58,7 @@ class Scripted:
                 break
             if answer.delay:
                 await deadline.wait(asyncio.sleep(answer.delay), "said nothing")
+                self._check_open()
             yield Chunk(word)
         if answer.error is not None:
             raise answer.error
@@ -70,8 +71,7 @@ class Scripted:
         )
 
     def _next(self, prompt: Prompt) -> Answer:
-        if self._closed:
-            raise BackendError(f"model {self.name!r} is closed")
+        self._check_open()
         self.prompts.append(prompt)
         if callable(self._script):
             answer = self._script(prompt)
@@ -79,6 +79,10 @@ class Scripted:
             answer = self._script[min(self._asked, len(self._script) - 1)]
             self._asked += 1
         return Answer(answer) if isinstance(answer, str) else answer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendError(f"model {self.name!r} is closed")
 
     async def probe(self) -> str:
         return f"{self.name}: scripted answers"
