@@ -1,0 +1,18 @@
+"""Slots: what a request holds that a call may point at, and the language of such calls."""
+
+from tinyllm.slots.calls import REFUSE, Op, Ops, fill, grammar, legal_calls, point, read_call
+from tinyllm.slots.find import Slot, Slots, find
+
+__all__ = [
+    "REFUSE",
+    "Op",
+    "Ops",
+    "Slot",
+    "Slots",
+    "fill",
+    "find",
+    "grammar",
+    "legal_calls",
+    "point",
+    "read_call",
+]

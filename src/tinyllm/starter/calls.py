@@ -1,0 +1,156 @@
+"""The operations that the built-in readers know, and the tool calls that they stand for.
+
+The one table that slots, patterns, labels, readers and tools meet in. Computes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from tinyllm.slots import REFUSE, Op
+
+_NUMBER = "e:number n"
+
+
+def _calculator() -> Iterator[Op]:
+    def op(name: str, count: int, expression: str = "", *alike: tuple[str, ...]) -> Op:
+        places = ", ".join(f"{{{i}}}" for i in range(count))
+        return Op(
+            name, ("n",) * count, "calculator", {"expression": expression or f"{name}({places})"}, alike
+        )
+
+    yield Op("calc", (_NUMBER,), "calculator", {"expression": "{0}"})
+    for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/")):
+        yield op(name, 2, f"{{0:()}} {sign} {{1:()}}", ("calc", f"({{0}}){sign}({{1}})"))
+    yield op("mod", 2, "{0:()} mod {1:()}", ("calc", "({0}) mod ({1})"))
+    yield op("power", 2, "{0:()} ^ {1:()}", ("calc", "({0})**({1})"))
+    yield op("divides", 2)
+    yield op("square", 1, "", ("power", "{0}", "2"), ("calc", "({0})**2"))
+    yield op("cube", 1, "", ("power", "{0}", "3"), ("calc", "({0})**3"))
+    yield op("sqrt", 1, "", ("root", "2", "{0}"))
+    yield op("cbrt", 1, "", ("root", "3", "{0}"))
+    yield op("root", 2)
+    yield op("factorial", 1)
+    yield op("log10", 1, "", ("log", "{0}", "10"))
+    yield op("ln", 1)
+    yield op("antilog", 1, "", ("power", "10", "{0}"))
+    yield op("log", 2)
+    for name in ("percent_of", "percent_off", "percent_more", "what_percent", "percent_change", "gcd", "lcm"):
+        yield op(name, 2)
+    for name in ("prime", "factors", "divisors", "floor", "ceil"):
+        yield op(name, 1)
+    yield op("round", 2)
+    yield op("round_whole", 1, "round({0})")
+    yield op("reciprocal", 1, "", ("calc", "1/({0})"), ("div", "1", "{0}"))
+    yield op("double", 1, "", ("mul", "2", "{0}"), ("calc", "2*({0})"))
+    yield op("triple", 1, "", ("mul", "3", "{0}"), ("calc", "3*({0})"))
+    yield op("halve", 1, "", ("mul", "1/2", "{0}"), ("div", "{0}", "2"), ("calc", "({0})/2"))
+    yield op("to_binary", 1, "", ("to_base", "{0}", "2"))
+    yield op("to_hex", 1, "", ("to_base", "{0}", "16"))
+    yield op("to_octal", 1, "", ("to_base", "{0}", "8"))
+    yield op("to_base", 2)
+    yield op("from_binary", 1)
+    yield Op("from_hex", ("w n",), "calculator", {"expression": 'from_hex("{0}")'})
+    for name in ("to_roman", "circle_area", "circle_circumference"):
+        yield op(name, 1)
+    yield op("rect_perimeter", 2)
+    yield op("rect_area", 2, "{0:()} * {1:()}", ("calc", "({0})*({1})"))
+    yield op("max", 2)
+    yield op("min", 2)
+
+
+def _lists() -> Iterator[Op]:
+    names = "mean median mode total product range largest smallest sort_up sort_down stdev how_many"
+    for name in names.split():
+        yield Op(name, ("l",), "statistics", {"operation": name, "values": ["{0}"]})
+    yield Op("mean2", ("n", "n"), "statistics", {"operation": "mean", "values": ["{0}", "{1}"]})
+
+
+def _algebra() -> Iterator[Op]:
+    yield Op("solve", ("e:!number",), "algebra", {"operation": "solve", "expression": "{0}"})
+    for name in ("derive", "integrate", "factor", "expand", "simplify"):
+        yield Op(name, ("e:formula",), "algebra", {"operation": name, "expression": "{0}"})
+
+
+def _units() -> Iterator[Op]:
+    yield Op("convert", ("n", "u", "u"), "units", {"value": "{0}", "from_unit": "{1}", "to_unit": "{2}"})
+    yield Op(
+        "convert_one", ("u", "u"), "units", {"value": 1, "from_unit": "{0}", "to_unit": "{1}"},
+        (("convert", "1", "{0}", "{1}"),),
+    )  # fmt: skip
+    both = {"value": "{0}", "from_unit": "{1}", "second_value": "{2}", "second_unit": "{3}"}
+    yield Op("convert_sum", ("n", "u", "n", "u", "u"), "units", {**both, "to_unit": "{4}"})
+    two = {"value": "{0}", "from_unit": "{1}", "to_unit": "{2}", "also_to": "{3}"}
+    yield Op("convert_two", ("n", "u", "u", "u"), "units", two)
+    one_two = {"value": 1, "from_unit": "{0}", "to_unit": "{1}", "also_to": "{2}"}
+    yield Op(
+        "convert_one_two", ("u", "u", "u"), "units", one_two, (("convert_two", "1", "{0}", "{1}", "{2}"),)
+    )
+    yield Op("compare", ("n", "u", "n", "u"), "units", {"operation": "compare", **both})
+
+
+def _dates() -> Iterator[Op]:
+    def op(name: str, kinds: str = "", *alike: tuple[str, ...], **arguments: str) -> Op:
+        operation = name.removesuffix("_from")
+        return Op(name, tuple(kinds.split()), "dates", {"operation": operation, **arguments}, alike)
+
+    yield op("today", "", ("date_of", "today"))
+    yield op("weekday_today", "", ("weekday_of", "today"))
+    for name in ("date_of", "weekday_of", "days_until", "days_since"):
+        yield op(name, "d", date="{0}")
+    for name in ("date_after", "date_before"):
+        from_today = (f"{name}_from", "{0}", "{1}", "today")
+        yield op(name, "n u:time", from_today, amount="{0}", unit="{1}")
+        yield op(f"{name}_from", "n u:time d", amount="{0}", unit="{1}", date="{2}")
+    yield op("days_between", "d d", date="{0}", other_date="{1}")
+    for name in ("month_now", "year_now", "week_number", "day_of_year"):
+        yield op(name)
+    yield op("leap_year", "n", year="{0}")
+
+
+def _time() -> Iterator[Op]:
+    def op(name: str, kinds: str = "", **arguments: str) -> Op:
+        return Op(name, tuple(kinds.split()), "time", {"operation": name, **arguments})
+
+    yield op("now")
+    yield op("zone_here")
+    for name in ("now_in", "zone_of"):
+        yield op(name, "z", zone="{0}")
+    yield op("time_convert", "t z z", time="{0}", zone="{1}", to_zone="{2}")
+    yield op("time_difference", "z z", zone="{0}", to_zone="{1}")
+    yield op("time_after", "n u:time", amount="{0}", unit="{1}")
+
+
+def _text() -> Iterator[Op]:
+    names = "spell letters words reverse upper lower title sort_letters palindrome vowels"
+    for name in names.split():
+        yield Op(name, ("w",), "text", {"operation": name, "text": "{0}"})
+    yield Op(
+        "count_letter", ("c", "w"), "text", {"operation": "count_letter", "letter": "{0}", "text": "{1}"}
+    )
+
+
+def _chance() -> Iterator[Op]:
+    def op(name: str, kinds: str, alike: tuple[str, ...], **arguments: str) -> Op:
+        operation = name if name == "random_between" else name.partition("_")[0]
+        return Op(
+            name,
+            tuple(kinds.split()),
+            "chance",
+            {"operation": operation, **arguments},
+            (alike,) if alike else (),
+        )
+
+    yield op("roll", "", ("roll_sides", "6"))
+    yield op("roll_sides", "n", ("roll_both", "1", "{0}"), sides="{0}")
+    yield op("roll_count", "n", ("roll_both", "{0}", "6"), count="{0}")
+    yield op("roll_both", "n n", (), count="{0}", sides="{1}")
+    yield op("flip", "", ("flip_count", "1"))
+    yield op("flip_count", "n", (), count="{0}")
+    yield op("random_between", "n n", (), low="{0}", high="{1}")
+
+
+def _table() -> Mapping[str, Op]:
+    groups = (_calculator(), _lists(), _algebra(), _units(), _dates(), _time(), _text(), _chance())
+    return {op.name: op for group in groups for op in group} | {REFUSE: Op(REFUSE)}
+
+
+OPS: Mapping[str, Op] = _table()
