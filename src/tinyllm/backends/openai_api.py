@@ -51,6 +51,8 @@ class Options(Rates):
     def _is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("write it like http://localhost:11434/v1")
+        if "@" in value:
+            raise ValueError("credentials belong in `key` or `headers`, which are never shown")
         return value.rstrip("/")
 
 

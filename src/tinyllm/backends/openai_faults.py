@@ -20,12 +20,11 @@ class Faults:
     """
 
     def __init__(self, name: str, base_url: str, model: str, secrets: Iterable[str]) -> None:
-        parts = urlsplit(base_url)
         self.name = name
-        self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self.url = base_url
         self.model = model
-        self.local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        self._secrets = tuple(secret for secret in (*secrets, parts.password) if secret)
+        self.local = urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        self._secrets = tuple(secret for secret in secrets if secret)
 
     async def watch(self, step: Awaitable[T]) -> T:
         """The result of `step`, its network errors turned into ours."""
