@@ -26,11 +26,12 @@ class Arguments(BaseModel):
 A = TypeVar("A", bound=Arguments)
 
 
-def describe(name: str, description: str, model: type[Arguments]) -> ToolSpec:
+def describe(name: str, description: str, model: type[Arguments], *, repeatable: bool = True) -> ToolSpec:
     """The tool as a model sees it: the JSON schema of its arguments without what only pydantic needs."""
     parameters = plain_schema(model)
-    parameters["examples"] = [dict(example) for example in model.examples]
-    return ToolSpec(name, description, parameters)
+    if model.examples:
+        parameters["examples"] = [dict(example) for example in model.examples]
+    return ToolSpec(name, description, parameters, repeatable)
 
 
 def plain_schema(model: type[BaseModel]) -> dict[str, JSON]:
@@ -52,6 +53,8 @@ def check(model: type[A], arguments: Mapping[str, JSON]) -> A:
 def example_of(model: type[Arguments], operation: JSON = None) -> str:
     """A hint that shows a call that works, of the same operation where there is one."""
     fitting = [e for e in model.examples if e.get("operation") == operation] or list(model.examples)
+    if not fitting:
+        return f"give {', '.join(_names(model))}"
     return f"for example {json.dumps(fitting[0], ensure_ascii=False)}"
 
 
@@ -76,6 +79,10 @@ def need(condition: object, message: Callable[[], str] | str, hint: str = "") ->
         raise ToolError(message if isinstance(message, str) else message(), hint=hint)
 
 
+def _names(model: type[Arguments]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
 def _fault(model: type[Arguments], fault: Any) -> str:
     """One error of pydantic in words for a model."""
     field = str(fault["loc"][0]) if fault["loc"] else "arguments"
@@ -84,8 +91,8 @@ def _fault(model: type[Arguments], fault: Any) -> str:
         case "missing":
             return f"argument {field!r} is missing"
         case "extra_forbidden":
-            takes = ", ".join(model.model_fields)
-            return f"unknown argument {field!r}{nearest(field, model.model_fields)}: this tool takes {takes}"
+            takes = _names(model)
+            return f"unknown argument {field!r}{nearest(field, takes)}: this tool takes {', '.join(takes)}"
         case "literal_error":
             options = context["expected"].replace("'", "").replace(" or ", ", ")
             near = nearest(str(given), options.split(", "))

@@ -51,7 +51,7 @@ class Calculator:
 
 
 def _sentence(tree: Node, expression: str, value: Value) -> str:
-    shown = " ".join(expression.split())
+    shown = " ".join(expression.replace("**", "^").split())
     match tree:
         case Apply(op, args) if f"{op}(" in shown.lower() and (phrase := FUNCTIONS[op].phrase):
             simple = [_operand(arg) for arg in args]

@@ -70,16 +70,15 @@ class DatesArguments(Arguments):
 class Dates:
     """Answers about days. `zone` is the user's IANA time zone; None is that of this machine.
 
-    A value is an ISO date, a name, a whole number or a bool. A count of days that includes neither more nor
-    less than the midnights between: from Monday to Tuesday is 1.
+    A value is an ISO date, a name, a whole number or a bool. From Monday to Tuesday is 1 day.
     """
 
     def __init__(self, zone: str | None = None) -> None:
         self.zone = zone
         self.spec = describe(
             "dates",
-            "Dates and weekdays: today, a date's weekday, so many days, weeks, months or years after or before a "
-            "date (today where none is given), days between, until or since, leap years.",
+            "Dates and weekdays: today, a date's weekday, so many days, weeks, months or years after or "
+            "before a date (today where none is given), days between, until or since, leap years.",
             DatesArguments,
         )
 
@@ -105,7 +104,7 @@ class Dates:
                 days = abs((second - first).days)
                 return ToolResult(
                     days,
-                    f"There are {counted(days, 'day')} between {long_date(first)} and {long_date(second)}.",
+                    f"{counted(days, 'day')} between {long_date(first)} and {long_date(second)}.",
                 )
         return _about_day(asked, today)
 
@@ -119,7 +118,10 @@ def _about_day(asked: DatesArguments, today: date) -> ToolResult:
     name = "today" if day == today else long_date(day)
     match asked.operation:
         case "date_of":
-            return ToolResult(day.isoformat(), f"{_capital(asked.date or '')} is {long_date(day)}.")
+            said = asked.date or ""
+            return ToolResult(
+                day.isoformat(), f"{_capital(said) if said[0].isalpha() else 'It'} is {long_date(day)}."
+            )
         case "weekday_of":
             weekday = WEEKDAYS[day.weekday()]
             plain = f"{day.day} {MONTHS[day.month - 1]} {day.year}"
@@ -132,15 +134,12 @@ def _about_day(asked: DatesArguments, today: date) -> ToolResult:
         case "day_of_year":
             number = day.timetuple().tm_yday
             return ToolResult(number, f"{_capital(name)} is day {number} of the year.")
-    days = (day - today).days if asked.operation == "days_until" else (today - day).days
-    word = "until" if asked.operation == "days_until" else "since"
+    until = asked.operation == "days_until"
+    days = (day - today).days if until else (today - day).days
+    text = f"{counted(abs(days), 'day')} {'until' if until == (days >= 0) else 'since'} {long_date(day)}."
     if days < 0:
-        days, word = -days, "since" if word == "until" else "until"
-        return ToolResult(
-            -days,
-            f"{long_date(day)} {'is past' if word == 'since' else 'is ahead'}: {counted(days, 'day')} {word} it.",
-        )
-    return ToolResult(days, f"{counted(days, 'day')} {word} {long_date(day)}.")
+        text = f"That day {'is past' if until else 'is still to come'}: {text}"
+    return ToolResult(days, text)
 
 
 def _day(asked: DatesArguments, today: date, field: Literal["date", "other_date"] = "date") -> date:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from tinyllm.errors import ToolError
 from tinyllm.tools.arguments import nearest, need, quoted
+from tinyllm.tools.number import digits
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -134,7 +135,8 @@ def long_date(day: date) -> str:
 
 def long_time(moment: datetime | time) -> str:
     """15:30 (3:30 PM)."""
-    return f"{moment.hour:02}:{moment.minute:02} ({moment.hour % 12 or 12}:{moment.minute:02} {'AP'[moment.hour > 11]}M)"
+    twelve, half = moment.hour % 12 or 12, "AM" if moment.hour < 12 else "PM"
+    return f"{moment.hour:02}:{moment.minute:02} ({twelve}:{moment.minute:02} {half})"
 
 
 def singular(unit: str) -> str:
@@ -147,6 +149,4 @@ def singular(unit: str) -> str:
 
 def counted(amount: Fraction | int, unit: str) -> str:
     """45 minutes, 1 day, 2.5 hours."""
-    from tinyllm.tools.number import digits
-
     return f"{digits(Fraction(amount))} {unit}{'' if amount == 1 else 's'}"

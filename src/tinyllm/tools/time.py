@@ -20,7 +20,7 @@ from tinyllm.tools.moments import (
     read_time,
     singular,
 )
-from tinyllm.tools.number import as_json, digits, exact
+from tinyllm.tools.number import as_json, exact
 from tinyllm.types import JSON, ToolResult
 
 _ZONE = Field(None, max_length=60, description='an IANA time zone such as "Asia/Tokyo"')
@@ -70,8 +70,8 @@ class Time:
         self.zone = zone
         self.spec = describe(
             "time",
-            "The time now, here or in a time zone; a time of day told in another zone; the difference between "
-            "two zones; the time a while from now or ago.",
+            "The time now, here or in a time zone; a time of day told in another zone; the difference "
+            "between two zones; the time a while from now or ago.",
             TimeArguments,
         )
 
@@ -86,7 +86,7 @@ class Time:
                 name = self.zone or here.tzname() or "local time"
                 return ToolResult(name, f"Your time zone is {name} ({_offset(here)}).")
             case "time_after" | "time_before":
-                return _later(asked, here)
+                return _later(asked, here, self.zone)
         there = here.astimezone(find_zone(_needed(asked, "zone")))
         city = place(there.tzinfo)
         match asked.operation:
@@ -128,22 +128,19 @@ def _difference(first: datetime, second: datetime) -> ToolResult:
     )
 
 
-def _later(asked: TimeArguments, here: datetime) -> ToolResult:
+def _later(asked: TimeArguments, here: datetime, zone: str | None) -> ToolResult:
     hint = example_of(TimeArguments, asked.operation)
     need(asked.amount is not None and asked.unit, "arguments 'amount' and 'unit' are missing", hint)
     amount, unit = exact(asked.amount or 0), singular(asked.unit or "")
     wrong = f"unknown unit {quoted(asked.unit)}{nearest(unit, SECONDS)}"
     need(unit in SECONDS, wrong, f"use {', '.join(SECONDS)}; longer ones belong to dates")
+    need(abs(amount) < 10**9, "that lies outside the calendar", "give a smaller amount")
     ago = asked.operation == "time_before"
     try:
-        # by way of UTC: local arithmetic is an hour off across a change of the clocks
-        moment = datetime.fromtimestamp(
-            here.timestamp() + float(amount) * SECONDS[unit] * (-1 if ago else 1), here.tzinfo
-        )
+        # by way of the Unix time: local arithmetic is an hour off across a change of the clocks
+        moment = now(here.timestamp() + float(amount) * SECONDS[unit] * (-1 if ago else 1), zone)
     except (OverflowError, ValueError, OSError):
-        raise ToolError(
-            f"{digits(amount)} {unit}s lead outside the calendar", hint="give a smaller amount"
-        ) from None
+        raise ToolError("that lies outside the calendar", hint="give a smaller amount") from None
     when = f"{counted(amount, unit)} ago it was" if ago else f"In {counted(amount, unit)} it will be"
     return ToolResult(f"{moment:%H:%M}", f"{when} {long_time(moment)}{_day(moment.date(), here.date())}.")
 

@@ -90,8 +90,8 @@ class Units:
         fluid = self._measures.find("fluid ounce")
         found: dict[str, Unit] = {}
         for name in names:
-            known = self._measures.find(name)
-            found[name] = known or await asyncio.to_thread(self._from_pint, name)
+            unit = self._measures.find(name)
+            found[name] = await asyncio.to_thread(self._from_pint, name) if unit is None else unit
         if fluid and any(unit.kind == "volume" for unit in found.values()):
             return {name: fluid if unit.name == "ounce" else unit for name, unit in found.items()}
         return found
