@@ -22,10 +22,10 @@ class Deadline:
     def spent_ms(self) -> float:
         return (time.perf_counter() - self.began) * 1000
 
-    async def wait(self, step: Awaitable[T], doing: str, limit: float = float("inf")) -> T:
+    async def wait(self, step: Awaitable[T], missing: str = "", limit: float = float("inf")) -> T:
         """The result of `step`, which may take `limit` seconds and never longer than what is left.
 
-        Raises BackendTimeout; `doing` completes the sentence "model 'x' ... within n seconds".
+        Raises BackendTimeout; `missing` completes the sentence "model 'x' ... within `limit` seconds".
         """
         left = self.seconds - self.spent_ms / 1000
         whole = left <= limit
@@ -34,8 +34,8 @@ class Deadline:
                 return await step
         except TimeoutError:
             if whole:
-                doing, limit = "did not finish", self.seconds
+                missing, limit = "did not finish", self.seconds
             raise BackendTimeout(
-                f"model {self.name!r} {doing} within {limit:g} seconds",
+                f"model {self.name!r} {missing} within {limit:g} seconds",
                 hint="raise its timeout, ask for fewer tokens, or choose a smaller model",
             ) from None

@@ -58,7 +58,7 @@ def inspect(path: Path, sha256: str | None = None) -> ModelFile:
         raise ModelFileError(
             f"model file {str(path)!r} cannot be read: {error.strerror}", hint=hint
         ) from None
-    except (struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
+    except (struct.error, TypeError, ValueError) as error:
         raise ModelFileError(f"model file {str(path)!r} is damaged: {error}", hint=hint) from None
 
 

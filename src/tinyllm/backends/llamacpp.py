@@ -2,7 +2,8 @@
 
 The engine's own server object is driven from threads: it releases the interpreter lock while it computes, and
 a generation ends at the next token (or the next 512 tokens of a prompt) after its stream was left. It also
-opens a loopback port that cannot be switched off; a random key that nobody keeps locks it.
+opens a loopback port that cannot be switched off; a random key that nobody keeps locks it. Its log is off,
+but for a line that its parser of grammars writes to stderr about one that is wrong.
 Knows nothing about what the model is asked.
 """
 
@@ -44,9 +45,8 @@ class Options(Rates):
     model below 100 MB and every core for larger ones. `cache_prompt` reuses the work on a shared beginning:
     faster for long prompts, but then equal requests may differ in the last bits of their scores (as they may
     with `parallel` above 1). `gpu_layers` counts layers moved to a GPU where the engine was built for one.
+    `parameters` 0 counts them in the file.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     sha256: str | None = None
@@ -92,7 +92,7 @@ class LlamaCpp:
         future.add_done_callback(lambda f: arrived.put_nowait(None if f.cancelled() else f.exception()))
         try:
             assembly = Assembly(self.name)
-            while (item := await deadline.wait(arrived.get(), "said nothing")) is not None:
+            while (item := await deadline.wait(arrived.get())) is not None:
                 if isinstance(item, BaseException):
                     raise self._refusal(str(item)) from item
                 if "error" in item:
@@ -150,7 +150,10 @@ class LlamaCpp:
                 f"the question is too long for model {self.name!r}: {message}",
                 hint="shorten it, or raise `context` in the model's options",
             )
-        return BackendError(f"model {self.name!r} cannot take this request: {message}")
+        return BackendError(
+            f"model {self.name!r} cannot take this request: {message}",
+            hint="look at the grammar, the schema or the tools that came with it",
+        )
 
     def _closed(self) -> BackendError:
         return BackendError(f"model {self.name!r} is closed")

@@ -50,7 +50,7 @@ def chat_body(prompt: Prompt) -> dict[str, JSON]:
     if prompt.json_schema is not None:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": dict(prompt.json_schema), "strict": True},
+            "json_schema": {"name": "answer", "schema": dict(prompt.json_schema)},
         }
     if prompt.scores:
         body["logprobs"] = True

@@ -57,7 +57,7 @@ class Scripted:
             if answer.error is not None and position == answer.error_after:
                 break
             if answer.delay:
-                await deadline.wait(asyncio.sleep(answer.delay), "said nothing")
+                await deadline.wait(asyncio.sleep(answer.delay))
                 self._check_open()
             yield Chunk(word)
         if answer.error is not None:
