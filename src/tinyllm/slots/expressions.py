@@ -50,6 +50,8 @@ def read_expression(tokens: Sequence[Token], at: int) -> Expression | None:
         end += 1  # "5-6="
     if not reader.operators:
         return None
+    if text.startswith("(") and text.endswith(")") and "(" not in text[1:]:
+        text = text[1:-1]
     return Expression(text, sort, end)
 
 
@@ -196,7 +198,8 @@ class _Reader:
             inner = self.sum(at + 1)
             self.depth -= 1
             return (f"({inner[0]})", inner[1] + 1) if inner and self.text(inner[1]) == ")" else None
-        if token.text in _FUNCTIONS:
+        function = token.text in _FUNCTIONS and not (self.text(at + 1).isdecimal() and self.is_glued(at + 1))
+        if function:  # but not the "log" of "log10"
             after = at + 2 if self.text(at + 1) == "of" else at + 1
             inner = self.atom(after)
             if inner is None:

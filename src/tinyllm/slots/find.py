@@ -24,6 +24,8 @@ _ASKS_UNIT = words_of(
 )
 _LINKS = words_of("to in into and from -> = per convert")
 _AFTER_IN = frozenset(("to", "into", "in", "as", "=", "?", "equals", "is", "->", ".", ","))
+# Words that ask about the two numbers of a division or product, and not for its value.
+_ASKS_PARTS = words_of("remainder remainders remains leftover percent percentage pct % perimeter")
 _PERCENT = frozenset(("%", "percent", "pct", "percents", "precent"))
 
 
@@ -77,7 +79,8 @@ class _Finder:
         self.tokens = tokens
         self.about_text = words.is_about_text(tokens)
         self.about_bases = words.is_about_bases(tokens)
-        self.quoted = any(token.kind == "quote" for token in tokens)
+        self.asks_parts = any(token.text in _ASKS_PARTS for token in tokens)
+        self.quoted = any(token.kind == "quote" and len(token.text) > 1 for token in tokens)
         self.found: list[tuple[int, int, Slot]] = []  # from token, to token
 
     def scan(self) -> None:
@@ -141,6 +144,10 @@ class _Finder:
             return None
         expression = read_expression(tokens, at)
         fraction = numbers.simple_fraction(tokens, at)
+        if self.asks_parts and expression and re.fullmatch(r"\(?[\d.]+[*/][\d.]+\)?", expression.text):
+            expression = None
+        if self.asks_parts and self.text(at - 1) not in _RANGE:
+            fraction = None
         if expression and not (fraction and expression.end == fraction[1]):
             before = tokens[at - 1].text if at else ""
             if not (before in _RANGE and re.fullmatch(r"\d+-\d+", expression.text)):

@@ -36,6 +36,8 @@ _DOZEN = {"dozen": 12, "dozens": 12, "dozon": 12}
 _WHICH_ONE = words_of(
     "which that this the no any every each another some what whats last first next good other right"
 )
+_TWO_FOLLOW = words_of("add between of multiply sum -")  # after these, "5 and 1/3" are two numbers
+_BEFORE_MINUS = words_of("is of by times and plus minus between equals to from , ( * / + - ^")
 _NUMERAL = _SMALL.keys() | _TENS.keys()
 STARTS = (
     _NUMERAL
@@ -77,22 +79,22 @@ def read_number(tokens: Sequence[Token], at: int, units: Collection[str] = ()) -
     """
     token = tokens[at]
     if token.text in ("-", "negative", "minus") and at + 1 < len(tokens):
-        glued = token.text != "-" or tokens[at + 1].start == token.end
         before = tokens[at - 1] if at else None
         unary = before is None or not (before.kind == "number" or before.text in (")", "x", "y", "z"))
-        number = (
-            read_number(tokens, at + 1, units) if glued and unary and tokens[at + 1].text != "-" else None
-        )
-        if number is None or isinstance(number.value, str):
+        if token.text == "minus":
+            unary = before is None or before.text in _BEFORE_MINUS
+        glued = (token.text != "-" or tokens[at + 1].start == token.end) and tokens[at + 1].text != "-"
+        number = read_number(tokens, at + 1, units) if glued and unary else None
+        if number is None or isinstance(number.value, str) or _text(tokens, number.end) == "from":
             return None
         return number._replace(value=-number.value)
     if token.kind == "number":
-        return _with_fraction(tokens, _digits(tokens, at), units)
+        return _with_fraction(tokens, at, _digits(tokens, at))
     if token.text not in STARTS or token.kind != "word":
         return None
     if token.text == "pi":
         return Number("pi", at + 1)
-    return _with_fraction(tokens, _words(tokens, at, units), units)
+    return _with_fraction(tokens, at, _words(tokens, at, units))
 
 
 def simple_fraction(tokens: Sequence[Token], at: int) -> tuple[Fraction, int] | None:
@@ -241,7 +243,7 @@ def _part(tokens: Sequence[Token], at: int, units: Collection[str]) -> Number | 
     return None
 
 
-def _with_fraction(tokens: Sequence[Token], number: Number | None, units: Collection[str]) -> Number | None:
+def _with_fraction(tokens: Sequence[Token], start: int, number: Number | None) -> Number | None:
     """The number with what may follow it: 2 1/2, "2 and a half", "three quarters", "1 fifth"."""
     if number is None or number.ordinal or isinstance(number.value, str) or number.value.denominator != 1:
         return number
@@ -256,7 +258,7 @@ def _with_fraction(tokens: Sequence[Token], number: Number | None, units: Collec
         one_of_several = value != 1 and part in ("half", "quarter")  # "two half cups": no such fraction
         if not one_of_several:
             return Number(value / _PARTS[part], skip + 1)
-    if part == "and":
+    if part == "and" and not (start and tokens[start - 1].text in _TWO_FOLLOW):
         follows = skip + 1
         if _text(tokens, follows) in ("a", "an", "one"):
             follows += 1

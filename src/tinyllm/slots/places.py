@@ -19,13 +19,22 @@ def read_place(tokens: Sequence[Token], at: int) -> tuple[str, int] | None:
     if found is None:
         return None
     zone, end = found
-    after = end + 1 if _text(tokens, end) == "," else end
+    comma = _text(tokens, end) == ","
+    after = end + comma
     region = _name(tokens, after, beside=True) if after < len(tokens) else None
     if region is None:
         return found
     both = tuple(token.text for token in (*tokens[at:end], *tokens[after : region[1]]))
-    elsewhere = region[0].partition("/")[0] != zone.partition("/")[0]
-    return _gazetteer()[0].get(both, (region[0] if elsewhere else zone,))[0], region[1]
+    if both in (table := _gazetteer()[0]):
+        return table[both][0], region[1]
+    if comma and region[0].partition("/")[0] != zone.partition("/")[0]:
+        return region
+    return (zone, region[1]) if comma or region[0] == zone else found
+
+
+def place_names() -> Sequence[tuple[str, str]]:
+    """Every name of the gazetteer with its zone, without the abbreviations that count only beside another."""
+    return [(" ".join(key), zone) for key, (zone, mark) in _gazetteer()[0].items() if mark != "!"]
 
 
 def _name(tokens: Sequence[Token], at: int, *, beside: bool = False) -> tuple[str, int] | None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from tinyllm.slots.text import Token, read_table, tokenise
 
+_IRREGULAR = {"inch": "inches", "foot": "feet", "century": "centuries", "millennium": "millennia"}
+_UNCHANGED = ("s", "feet", "hertz", "horsepower", "hg", "millennia", "inches", "centuries")
 FUZZY_FROM = 7  # letters a word must have before one slip in it is forgiven
 
 
@@ -46,6 +48,31 @@ def sorts() -> Mapping[str, str]:
 
 
 @cache
+def spellings() -> Mapping[str, Mapping[str, tuple[str, str, tuple[str, ...]]]]:
+    """How every unit is written, by dimension and pint name: the singular, the plural, and other names."""
+    table: dict[str, dict[str, list[str]]] = {}
+    for unit, name in _names():
+        if name.isascii() and not set(name) & set("*/^."):
+            table.setdefault(unit.sort, {}).setdefault(unit.name, []).append(name)
+    return {
+        sort: {unit: (names[0], plural(names[0]), tuple(names[1:])) for unit, names in units.items()}
+        for sort, units in table.items()
+    }
+
+
+def plural(name: str) -> str:
+    """The plural of a unit's name: "miles per hour", "square feet", "degrees celsius"."""
+    for joint in (" per ", " of "):
+        head, found, tail = name.partition(joint)
+        if found:
+            return plural(head) + found + tail
+    if name.startswith("degree "):
+        return f"degrees {name[7:]}"
+    *rest, last = name.split(" ")
+    return " ".join((*rest, last if last.endswith(_UNCHANGED) else _IRREGULAR.get(last, f"{last}s")))
+
+
+@cache
 def words() -> frozenset[str]:
     """The words that begin the name of a unit and are no letter: what may follow "a quarter" or "half a"."""
     return frozenset(
@@ -54,28 +81,28 @@ def words() -> frozenset[str]:
 
 
 @cache
-def _gazetteer() -> tuple[Mapping[tuple[str, ...], Unit], Mapping[str, int]]:
-    """Every name of every unit as a tuple of words, and the most words after each first one."""
-    table: dict[tuple[str, ...], Unit] = {}
+def _names() -> Sequence[tuple[Unit, str]]:
+    """Every unit with every name it has in the gazetteer, the usual one first."""
+    names: list[tuple[Unit, str]] = []
     sort = ""
     for line in read_table("units.txt"):
         if line.startswith("["):
             sort = line.strip("[]")
             continue
         head, _, rest = line.partition(":")
-        name = head.rstrip("~")
-        for alias in (head.replace("_", " ").lower(), *rest.split(",")):
-            text, mark = alias.strip().rstrip("!~"), alias.strip().lstrip(alias.strip().rstrip("!~"))
-            key = tuple(token.text for token in tokenise(text))
-            if not key:
-                continue
-            unit = Unit(name, sort, mark)
-            table.setdefault(key, unit)
-            if len(key[-1]) > 2 and key[-1].isalpha() and mark != "!":
-                plural = key[-1] + ("es" if key[-1].endswith(("ch", "x", "sh")) else "s")
-                table.setdefault((*key[:-1], plural), unit)
-            if key[0] == "degree" and len(key) > 1:
-                table.setdefault(("degrees", *key[1:]), unit)
+        for alias in (head.replace("_", " ").lower(), *filter(None, map(str.strip, rest.split(",")))):
+            text = alias.rstrip("!~")
+            names.append((Unit(head.rstrip("~"), sort, alias[len(text) :]), text))
+    return names
+
+
+@cache
+def _gazetteer() -> tuple[Mapping[tuple[str, ...], Unit], Mapping[str, int]]:
+    """Every name of every unit as a tuple of words, and the most words after each first one."""
+    table: dict[tuple[str, ...], Unit] = {}
+    for unit, name in _names():
+        for form in (name, plural(name)) if unit.mark != "!" and name[-1].isalpha() else (name,):
+            table.setdefault(tuple(token.text for token in tokenise(form)), unit)
     longest: dict[str, int] = {}
     for key in table:
         longest[key[0]] = max(longest.get(key[0], 0), len(key))

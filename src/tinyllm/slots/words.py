@@ -15,9 +15,10 @@ _CUES = words_of(
     "letter letters vowel vowels consonant consonants palindrome palindromes reverse reversed "
     "reversing backward backwards uppercase lowercase capital capitals capitalize capitalise "
     "capitalized capitalised caps alphabetical alphabetically alphabetize alphabetise upper "
-    "lower titlecase character characters word words "
+    "lower title titlecase character characters word words "
 )
 _ABOUT_NUMBERS = words_of("number numbers digits list numerals bound limit")
+_COUNTED = words_of("many the of number count all")  # what stands before a letter that is counted
 _BASES = words_of("hex hexadecimal")
 _LEADS = words_of("spell word spelling spelled spells spelt reverse uppercase lowercase capitalize")
 
@@ -27,24 +28,27 @@ def is_about_text(tokens: Sequence[Token]) -> bool:
     words = {token.text for token in tokens if token.kind == "word"}
     if any(token.kind == "quote" and len(token.text) == 1 and token.text.isalpha() for token in tokens):
         return True
-    if words & _ABOUT_NUMBERS and not any(word.startswith("spel") for word in words):
-        return False
-    if words & _CUES or any(word.startswith("spel") for word in words):
+    if any(word.startswith("spel") for word in words):
         return True
-    return any(_is_counted(tokens, at) for at, token in enumerate(tokens) if len(token.text) <= 2)
+    if words & _ABOUT_NUMBERS and any(token.kind == "number" for token in tokens):
+        return False
+    return bool(words & _CUES) or any(
+        _is_counted(tokens, at) for at, t in enumerate(tokens) if len(t.text) <= 2
+    )
 
 
 def _is_counted(tokens: Sequence[Token], at: int) -> bool:
     """Whether a letter is counted: "how many p's are in", "how many ts in", where no unit follows."""
     text = tokens[at].text
     before = tokens[at - 1].text if at else ""
-    if before not in ("many", "the") or not text.isalpha():
+    if before not in _COUNTED or not text.isalpha():
         return False
     after = tokens[at + 1].text if at + 1 < len(tokens) else ""
-    if len(text) == 1:
-        return after in ("'s", "'")
-    plural = before == "many" and text[1] == "s" and text not in ("us", "is", "as")
-    return plural and after in ("in", "are", "is", "does") and read_unit(tokens, len(tokens) - 1) is None
+    if len(text) == 1 and after in ("'s", "'"):
+        return True
+    plural = len(text) == 2 and before == "many" and text[1] == "s" and text not in ("us", "is", "as")
+    counted = plural or (len(text) == 1 and before != "the" and text not in "ai")
+    return counted and after in ("in", "are", "is", "does") and read_unit(tokens, len(tokens) - 1) is None
 
 
 def is_about_bases(tokens: Sequence[Token]) -> bool:
@@ -60,15 +64,10 @@ def read_letter(tokens: Sequence[Token], at: int) -> int | None:
     if len(token.text) != 1 or not token.text.isalpha():
         return None
     before = tokens[at - 1].text if at else ""
-    after = tokens[at + 1] if at + 1 < len(tokens) else None
-    possessive = after is not None and after.text in ("'s", "'")
-    if before in ("letter", "letters", "character") or (possessive and token.text != "i"):
+    after = tokens[at + 1].text if at + 1 < len(tokens) else ""
+    if before in ("letter", "letters", "character") or (after in ("'s", "'") and token.text != "i"):
         return at + 1
-    return (
-        at + 1
-        if before in ("many", "the") and after is not None and after.text in ("in", "are", "is")
-        else None
-    )
+    return at + 1 if token.text not in "ai" or (before in _COUNTED and after in ("in", "are", "is")) else None
 
 
 def read_hex(tokens: Sequence[Token], at: int) -> int | None:
@@ -77,12 +76,8 @@ def read_hex(tokens: Sequence[Token], at: int) -> int | None:
     while end < len(tokens) and tokens[end].kind in ("word", "number") and (end == at or _glued(tokens, end)):
         text, end = text + tokens[end].text, end + 1
     digits = text.removeprefix("0x")
-    is_hex = (
-        bool(digits)
-        and all(c in "0123456789abcdef" for c in digits)
-        and text not in ("a", "be", "add", "bad")
-    )
-    return end if is_hex else None
+    is_hex = all(c in "0123456789abcdef" for c in digits) and not text.isdecimal()
+    return end if digits and is_hex and text not in ("a", "be", "add", "bad") else None
 
 
 def read_word(tokens: Sequence[Token], at: int) -> int | None:
