@@ -71,7 +71,10 @@ def _limit_memory() -> None:
         import resource
     except ImportError:
         return  # Windows has no such limit; there the time limit alone holds
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except (ValueError, OSError):
+        pass  # macOS refuses it at times; there the time limit alone holds
 
 
 def build(node: Node) -> Any:

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from tinyllm.protocols import ToolContext
 from tinyllm.tools.arguments import Arguments, check, describe
-from tinyllm.tools.arithmetic import FUNCTIONS, Value, evaluate
+from tinyllm.tools.arithmetic import Value
 from tinyllm.tools.expression import MAX_LENGTH, Apply, Name, Node, Number, Text, parse
+from tinyllm.tools.functions import FUNCTIONS, evaluate
 from tinyllm.tools.number import Real, as_json, digits, is_shown_exactly, spoken
 from tinyllm.types import JSON, ToolResult
 

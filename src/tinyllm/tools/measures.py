@@ -2,8 +2,8 @@
 
 Why a table beside pint: importing pint and building its registry costs 0.8 CPU-seconds, more than the rest
 of a cold start, and its factors are floats; these are fractions, so a mile is exactly 1609.344 meters.
-Tests hold every line against pint (but acre, furlong and fathom, which pint
-still measures by the survey foot that was abolished in 2022). Ambiguous names are US customary. Knows nothing about what is asked.
+Tests hold every line against pint; they differ where pint measures by the survey foot, abolished in 2022
+(furlong, acre). Ambiguous names are US customary. Knows nothing about what is asked.
 """
 
 import re

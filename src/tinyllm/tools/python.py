@@ -22,9 +22,9 @@ MAX_OUTPUT = 4_000  # characters of printed text and of the value
 MEMORY = 64 * 2**20
 RECURSION = 200
 _LACKS = (
-    "A subset of Python: no inheritance, no yield, no properties or decorators of classes, no match; of the "
-    "standard library only parts of math, re, json, datetime, random, itertools and a few more; no files, no "
-    "network, no packages."
+    "A subset of Python: no inheritance, no yield, no del, no property, classmethod or staticmethod; of the "
+    "standard library parts of math, re, json, datetime, random, itertools, functools, collections, decimal, "
+    "dataclasses, bisect, copy and typing; no files, no network, no packages."
 )
 
 
