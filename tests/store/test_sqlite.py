@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,9 @@ async def test_many_appends_share_a_commit(url: str, file: Path) -> None:
     log = file.with_name("store.db-wal")
     await store.append("local", a_run("first"))
     before = commits_in(log)
-    await asyncio.gather(*(store.append("local", a_run(f"r{number}")) for number in range(200)))
-    assert 1 <= commits_in(log) - before <= 20
-    assert (await store.size())["runs"] == 201
+    await asyncio.gather(*(store.append("local", a_run(f"r{number}")) for number in range(60)))
+    assert 1 <= commits_in(log) - before <= 10
+    assert (await store.size())["runs"] == 61
     await store.close()
 
 
@@ -104,7 +105,7 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(url: str, file: Path) -> N
         process.wait()
         process.stdout.close()
         acknowledged |= {line.strip() for line in lines if line.endswith("\n")}
-    assert len(acknowledged) > 7
+    assert len(acknowledged) >= 7
     stored = await stored_runs(url)
     assert acknowledged <= stored
     connection = sqlite3.connect(file)
@@ -209,14 +210,36 @@ async def test_where_no_store_can_be_the_error_says_what_to_do(tmp_path: Path) -
         assert name.partition("/")[0] in caught.value.message and caught.value.hint
 
 
+READ_ONLY = """
+import asyncio, os, sys
+import tinyllm.store.sql
+from tinyllm.errors import StoreError
+from tinyllm.store import open_store
+
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write where the modes forbid it
+try:
+    asyncio.run(open_store(sys.argv[1]))
+except StoreError as error:
+    print(error)
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
-def test_a_read_only_store_is_refused(url: str, file: Path) -> None:
-    asyncio.run(stored_runs(url))
-    file.chmod(0o400)
-    if os.access(file, os.W_OK):
-        pytest.skip("this user may write to read-only files")
-    with pytest.raises(StoreError, match="writable"):
-        asyncio.run(open_store(url))
+@pytest.mark.parametrize("mode", [0o444, 0o644, None], ids=["file", "folder", "new"])
+def test_a_read_only_store_is_refused(mode: int | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/store.db"
+        if mode:
+            asyncio.run(stored_runs(url))
+            for path in Path(folder).iterdir():
+                path.chmod(mode)
+        Path(folder).chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, url], env=ENVIRONMENT, capture_output=True, text=True
+        )
+    assert done.stdout.startswith(f"the store '{folder}/store.db'"), done.stderr
+    assert "writable, or name another store" in done.stdout
 
 
 def test_an_empty_file_becomes_a_store(url: str, file: Path) -> None:

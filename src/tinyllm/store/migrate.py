@@ -30,14 +30,9 @@ def upgrade(engine: "Engine") -> None:
 
     scripts = ScriptDirectory(str(MIGRATIONS), version_locations=[str(MIGRATIONS)])
     with _transaction(engine) as connection:
-        context = MigrationContext.configure(
-            connection,
-            opts={
-                "fn": lambda revision, _: scripts._upgrade_revs("head", revision),
-                # Alembic believes that SQLite cannot roll a table back, and would commit each step.
-                "transactional_ddl": True,
-            },
-        )
+        # Alembic joins the transaction that it finds; left alone it would commit each step on SQLite.
+        steps = {"fn": lambda revision, _: scripts._upgrade_revs("head", revision)}
+        context = MigrationContext.configure(connection, opts=steps)
         with Operations.context(context):
             context.run_migrations()
 

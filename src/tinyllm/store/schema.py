@@ -75,7 +75,7 @@ def metadata() -> "MetaData":
         Column("kind", Text, nullable=False),
         Column("node", Text),
         Column("at_ms", Float, nullable=False),
-        Column("data", Text, nullable=False),  # JSON, in ASCII
+        Column("data", Text, nullable=False),  # JSON
         Column("schema_version", Integer, nullable=False),
         ForeignKeyConstraint(
             ["tenant", "run_id"], ["runs.tenant", "runs.run_id"], name="events_of_run", ondelete="CASCADE"

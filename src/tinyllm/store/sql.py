@@ -59,13 +59,13 @@ class SqlStore:
         database.open()
         self._database = database
         self._now = now
-        expire = None
-        if retention is not None:
+        if retention is None:
+            self._writer = Writer(database.transaction)
+        else:
             expire = partial(self._expire, retention)
             expire()
-        self._writer = Writer(
-            database.transaction, upkeep=expire, interval=min(retention / 4, 3600.0) if retention else 0.0
-        )
+            interval = min(max(retention / 4, 0.05), 3600.0)
+            self._writer = Writer(database.transaction, upkeep=expire, interval=interval)
         self._reads = ThreadPoolExecutor(1, "store-reader")
         self._closed = False
 

@@ -34,6 +34,7 @@ _HINTS = {
     sqlite3.SQLITE_NOTADB: "this is no store: name another file, or move it away and restore a back-up",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: move it away (with its -wal file) and restore a back-up",
 }
+_UNKNOWN = "keep a copy of the file and report this: the store or the program is at fault"
 
 
 class Sqlite:
@@ -92,7 +93,8 @@ class Sqlite:
     def reclaim(self) -> None:
         """Give the space of deleted rows back to the disk, and their content with it."""
         with self._locked(), self._mending():
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+            # As a script, which steps to the end: `execute` gives back one page and stops.
+            self._writer.executescript("PRAGMA incremental_vacuum")
             busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StoreBusy(
@@ -193,7 +195,9 @@ class Sqlite:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             raised = StoreBusy if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else StoreError
-            raise raised(f"the store {str(self._path)!r}: {error}", hint=_HINTS.get(code, "")) from error
+            raise raised(
+                f"the store {str(self._path)!r}: {error}", hint=_HINTS.get(code, _UNKNOWN)
+            ) from error
         except OSError as error:
             raise StoreError(
                 f"the store {str(self._path)!r}: {error.strerror or error}",
