@@ -115,7 +115,7 @@ def cold() -> dict[str, float]:
 
 
 def main() -> None:
-    report = {
+    report: dict[str, Any] = {
         "command": "python benchmarks/store.py",
         "machine": {
             "system": platform.platform(),

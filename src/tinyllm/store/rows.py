@@ -44,8 +44,8 @@ def begun(tenant: str, event: Event, created: float) -> RunRow:
     return RunRow(
         run_id=event.run_id,
         tenant=tenant,
-        user=data.get("user", "local"),
-        session=data.get("session"),
+        user=plain(data.get("user", "local")),
+        session=plain(data["session"]) if data.get("session") else None,
         graph=data.get("graph", ""),
         seed=data.get("seed", 0),
         clock=data.get("clock", created),

@@ -56,14 +56,18 @@ class SqlStore:
     """A `Store` on a database. Making one connects, migrates and purges what has expired, and so blocks."""
 
     def __init__(self, database: Sqlite, retention: float | None, now: Callable[[], float]) -> None:
-        database.open()
         self._database = database
         self._now = now
+        database.open()
         if retention is None:
             self._writer = Writer(database.transaction)
         else:
             expire = partial(self._expire, retention)
-            expire()
+            try:
+                expire()
+            except StoreError:
+                database.close()
+                raise
             interval = min(max(retention / 4, 0.05), 3600.0)
             self._writer = Writer(database.transaction, upkeep=expire, interval=interval)
         self._reads = ThreadPoolExecutor(1, "store-reader")

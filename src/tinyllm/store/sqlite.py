@@ -198,6 +198,11 @@ class Sqlite:
             raise raised(
                 f"the store {str(self._path)!r}: {error}", hint=_HINTS.get(code, _UNKNOWN)
             ) from error
+        except UnicodeEncodeError as error:
+            raise StoreError(
+                f"{error.object!r} is not valid Unicode, so the store cannot hold it as a name",
+                hint="look the name up, or choose another",
+            ) from error
         except OSError as error:
             raise StoreError(
                 f"the store {str(self._path)!r}: {error.strerror or error}",
