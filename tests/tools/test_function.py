@@ -1,6 +1,7 @@
 """A user's own function as a tool: its schema, its results, and every fault of a user's module."""
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -151,6 +152,24 @@ def test_functions_that_hang(folder: Path) -> None:
         assert isinstance(refusal(hang), ToolUnavailable)  # no thread without end after thread without end
     finally:
         sys.modules["user_tools"].release.set()
+
+
+def test_a_function_that_hangs_does_not_keep_the_process(folder: Path) -> None:
+    (folder / "user_hangs.py").write_text("import time\ndef hang() -> None:\n    time.sleep(600)\n")
+    program = (
+        "import asyncio, sys\n"
+        "from tinyllm.errors import ToolTimeout\n"
+        "from tinyllm.protocols import ToolContext\n"
+        "from tinyllm.tools.function import Function\n"
+        "tool = Function('user_hangs:hang', folder=sys.argv[1], seconds=0.1)\n"
+        "try:\n"
+        "    asyncio.run(tool.call({}, ToolContext(0, 0)))\n"
+        "except ToolTimeout:\n"
+        "    print('timed out')\n"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "timed out\n"
 
 
 @pytest.mark.parametrize(
