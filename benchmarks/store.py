@@ -118,7 +118,7 @@ def main() -> None:
     report: dict[str, Any] = {
         "command": "python benchmarks/store.py",
         "machine": {
-            "system": platform.platform(),
+            "system": platform.system(),
             "processor": platform.machine(),
             "cores": os.cpu_count(),
             "python": platform.python_version(),
