@@ -163,6 +163,6 @@ async def test_closing_ends_the_answers_under_way(models: Models) -> None:
     ]
     await begun.wait()
     await backend.close()
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
     faults = [o for o in outcomes if isinstance(o, BaseException)]
     assert [fault for fault in faults if not isinstance(fault, BackendError)] == []

@@ -1,9 +1,14 @@
 """What the engine in this process does beyond the conformance suite: files, adapters, grammars, silence."""
 
+import asyncio
 import hashlib
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -158,6 +163,7 @@ async def test_a_raw_prompt_is_one_message_without_a_template(tmp_path: Path) ->
     assert raw.text == chat.text == TEXT
     assert raw.cost.tokens_in == 2  # h, i
     assert chat.cost.tokens_in > 10
+    assert (await asked(path, ask("\ud83d"), template="raw")).text == TEXT
     two = Prompt((Message("system", "be brief"), Message("user", "hi")))
     with pytest.raises(BackendError, match="takes one message, not 2"):
         await asked(path, two, template="raw")
@@ -180,6 +186,57 @@ async def test_cost_counts_the_weights_that_a_token_touches(files: dict[str, Pat
     touched = 7 * 64 * 64 + 3 * 64 + rows * 64
     assert plain.cost.macs == touched * (plain.cost.tokens_in + plain.cost.tokens_out)
     assert (await asked(files["speaker"], parameters=10)).cost.macs < plain.cost.macs
+
+
+async def test_work_is_repeated_exactly_unless_a_cache_is_asked_for(files: dict[str, Path]) -> None:
+    for cached in (False, True):
+        backend = LlamaCpp("m", Options(path=files["speaker"], cache_prompt=cached))
+        first, second = [(await complete(backend, ask())).cost for _ in range(2)]
+        await backend.close()
+        assert first.tokens_in == second.tokens_in
+        assert (second.macs < first.macs) is cached
+
+
+class Engine:
+    """Stands in for the engine: talks until it is told to stop, and shows how it was set up."""
+
+    made: ClassVar[list["Engine"]] = []
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+        self.stopped = threading.Event()
+        self.made.append(self)
+
+    def handle_completions(self, body: JSON, tell: Callable[[JSON], bool] | None = None) -> None:
+        assert tell is None  # the warm-up
+
+    def handle_chat_completions(self, body: JSON, tell: Callable[[JSON], bool]) -> None:
+        while not tell({"choices": [{"delta": {"content": "on "}}]}):
+            time.sleep(0.001)
+        self.stopped.set()
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "timeout"])
+async def test_an_engine_is_told_to_stop(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("xllamacpp.Server", Engine)
+    backend = LlamaCpp("m", Options(path=files["speaker"], adapters={"a": Adapter(path=files["talker"])}))
+    begun = asyncio.Event()
+    prompt = ask(timeout=0.05 if how == "timeout" else 60)
+    task = asyncio.create_task(complete(backend, prompt, lambda _: begun.set()))
+    await begun.wait()
+    if how == "cancel":
+        task.cancel()
+    elif how == "close":
+        await backend.close()
+    with pytest.raises((asyncio.CancelledError, BackendError)):
+        await task
+    engine = Engine.made[-1]
+    assert await asyncio.to_thread(engine.stopped.wait, 5)
+    await backend.close()
+    assert engine.params.api_keys[0]  # its loopback port is locked
+    assert [adapter.scale for adapter in engine.params.lora_adapters] == [0.0]
 
 
 async def test_a_question_beyond_the_context_is_refused_plainly(files: dict[str, Path]) -> None:

@@ -146,10 +146,10 @@ async def test_each_kind_of_waiting_has_an_end(
 
 async def test_an_endless_body_is_cut_off() -> None:
     with pytest.raises(BadReply, match="more than 2,000 bytes"):
-        await asked(drip(STREAM, chunk(event(content="a" * 500)), 0), max_bytes=2000)
+        await asked(drip(STREAM, chunk(event(content="a" * 500)), 0), prompt=ask(timeout=5), max_bytes=2000)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
     with pytest.raises(BadReply, match="more than 2,000 bytes"):
-        await asked(drip(head, b" " * 500, 0), max_bytes=2000)
+        await asked(drip(head, b" " * 500, 0), prompt=ask(timeout=5), max_bytes=2000)
 
 
 async def test_no_secret_is_ever_shown() -> None:
@@ -216,6 +216,17 @@ async def test_leaving_early_hangs_up_so_that_the_server_stops() -> None:
         task.cancel()
         await asyncio.wait_for(log.hung_up.wait(), 5)
         await backend.close()
+
+
+async def test_closing_ends_an_answer_that_hangs() -> None:
+    async with fault_server(send(STREAM, chunk(event(content="a")), hang=True)) as log:
+        backend = model(log)
+        begun = asyncio.Event()
+        task = asyncio.create_task(complete(backend, ask(), lambda _: begun.set()))
+        await begun.wait()
+        await backend.close()
+        with pytest.raises(BackendError):
+            await asyncio.wait_for(task, 5)
 
 
 async def test_a_server_that_does_not_stream_is_understood() -> None:

@@ -1,4 +1,6 @@
-"""The scripted model: what tests of other parts rely on."""
+"""The scripted model and the folding of its streams: what tests of other parts rely on."""
+
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -7,7 +9,7 @@ from tinyllm.backends.folding import complete
 from tinyllm.backends.pricing import Rates
 from tinyllm.backends.scripted import Answer, Scripted
 from tinyllm.errors import BadReply
-from tinyllm.types import Cost
+from tinyllm.types import Chunk, Cost, Prompt
 
 
 async def test_answers_come_in_turn_and_the_last_one_stays() -> None:
@@ -28,6 +30,28 @@ async def test_an_error_comes_after_the_words_before_it() -> None:
         await complete(model, ask(), heard.append)
     assert "".join(heard).split() == ["one", "two"]
     assert (await complete(model, ask())).text == "well"
+
+
+async def test_folding_closes_the_stream_that_it_leaves() -> None:
+    class Watched(Scripted):
+        closed = False
+
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+            try:
+                yield Chunk("one")
+                yield Chunk("two")
+            finally:
+                self.closed = True
+
+    def leave(text: str) -> None:
+        raise KeyError(text)
+
+    model = Watched("s", [""])
+    with pytest.raises(KeyError) as error:  # which holds the frame, so that nothing is collected
+        await complete(model, ask(), leave)
+    assert model.closed, error
+    with pytest.raises(BadReply, match="without a finish"):
+        await complete(model, ask())
 
 
 async def test_cost_counts_words() -> None:
