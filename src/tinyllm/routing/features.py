@@ -15,8 +15,8 @@ _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 def features(text: str, notes: Sequence[str] = (), *, bits: int) -> list[int]:
     """The indices below 2**bits that are on for a text, in order. `notes` are features of their own.
 
-    Words count, neighbours (two, three, and two around a gap), and the letters of each word in threes to fives,
-    so that a slip in one word leaves most of it standing.
+    Words count, neighbours (two, three, and two around a gap), and the letters of each word in threes to
+    fives, so that a slip in one word leaves most of it standing.
     """
     words = ["<", *_WORD.findall(text.lower()[:4000]), ">"]
     mask = (1 << bits) - 1

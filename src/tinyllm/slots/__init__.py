@@ -1,6 +1,6 @@
 """Slots: what a request holds that a call may point at, and the language of such calls."""
 
-from tinyllm.slots.calls import REFUSE, Op, Ops, fill, grammar, legal_calls, point, read_call
+from tinyllm.slots.calls import REFUSE, Op, Ops, fill, grammar, legal_calls, literal_call, point, read_call
 from tinyllm.slots.find import Slot, Slots, find
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "find",
     "grammar",
     "legal_calls",
+    "literal_call",
     "point",
     "read_call",
 ]

@@ -58,10 +58,16 @@ def read_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...]]:
 
 def fill(call: str, slots: Slots, ops: Ops) -> ToolCall | None:
     """The tool call that a call stands for; None for a refusal. Raises ToolError where it is not legal."""
-    op, found = read_call(call, slots, ops)
-    if not op.tool:
-        return None
-    return ToolCall(op.tool, {name: _filled(value, found) for name, value in op.arguments.items()})
+    return _tool_call(*read_call(call, slots, ops))
+
+
+def literal_call(literals: Sequence[str], ops: Ops) -> ToolCall | None:
+    """The tool call of a call in literal form; None for a refusal. Raises ToolError where it is not legal."""
+    op = ops.get(literals[0])
+    if op is None or len(literals) != len(op.kinds) + 1:
+        raise ToolError(f"{' '.join(literals)!r} is no call", hint="give the operation and its values")
+    values = zip(op.kinds, literals[1:], strict=True)
+    return _tool_call(op, [Slot(kinds[0], literal, literal) for kinds, literal in values])
 
 
 def legal_calls(slots: Slots, ops: Ops) -> list[str]:
@@ -89,6 +95,12 @@ def point(literals: Sequence[str], slots: Slots, ops: Ops) -> str | None:
     forms = [tuple(literals), *(tuple(part.format(*literals[1:]) for part in form) for form in op.alike)]
     calls = [call for form in forms if (call := _pointed(form, slots, ops))]
     return max(calls, key=lambda call: call.count(" "), default=None)
+
+
+def _tool_call(op: Op, found: Sequence[Slot]) -> ToolCall | None:
+    if not op.tool:
+        return None
+    return ToolCall(op.tool, {name: _filled(value, found) for name, value in op.arguments.items()})
 
 
 def _fits(kinds: Sequence[str], found: Sequence[Slot]) -> bool:

@@ -52,6 +52,7 @@ _PHRASES = {
     }.items()
     for phrase in phrases.split(", ")
 }
+_FIRST = frozenset(phrase[0] for phrase in _PHRASES)
 _LONGEST = max(map(len, _PHRASES))
 
 
@@ -62,7 +63,7 @@ def read_date(tokens: Sequence[Token], at: int) -> tuple[str, int] | None:
         return _in_digits(tokens, at) or _day_first(tokens, at)
     if token.kind != "word":
         return None
-    for size in range(_LONGEST, 0, -1):
+    for size in range(_LONGEST if token.text in _FIRST else 0, 0, -1):
         if value := _PHRASES.get(tuple(t.text for t in tokens[at : at + size])):
             return value, min(at + size, len(tokens))
     if token.text in _WEEKDAYS or (
@@ -160,7 +161,7 @@ def _day(tokens: Sequence[Token], at: int) -> tuple[int, int] | None:
         return None
     if _text(tokens, at) in ("first", "second"):
         return (1 if tokens[at].text == "first" else 2), at + 1
-    number = read_number(tokens, at)
+    number = read_number(tokens, at) if _text(tokens, at) != "a" else None
     if number is None or isinstance(number.value, str) or number.value.denominator != 1:
         return None
     return (int(number.value), number.end) if 1 <= number.value <= 31 else None

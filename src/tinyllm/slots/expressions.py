@@ -7,7 +7,7 @@ words as for signs. Tokens in, text out; computes nothing.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tinyllm.slots.numbers import read_number, simple_fraction, spell
+from tinyllm.slots.numbers import STARTS, read_number, simple_fraction, spell
 from tinyllm.slots.text import Token, words_of
 
 MAX_DEPTH = 12  # of nested parentheses
@@ -19,6 +19,7 @@ _PRODUCT = {
 }  # fmt: skip
 _POWER = {"^": 1, "**": 1, "squared": 2, "cubed": 3}
 _FUNCTIONS = words_of("sin cos tan ln log exp sqrt")
+_SIGNED = words_of("minus negative")
 _VARIABLES = frozenset("xyz")
 # letters that are variables only where written like one: 3a, n^2
 _GLUED_VARIABLES = frozenset("abkmnpqrstuvw")
@@ -31,6 +32,12 @@ class Expression(NamedTuple):
     text: str
     sort: str
     end: int
+
+
+def may_begin(token: Token) -> bool:
+    """Whether an expression, a list or a number can begin with a token: a quick look that spares the slow one."""
+    text = token.text
+    return token.kind == "number" or text in STARTS or text in _FUNCTIONS or len(text) == 1 or text in _SIGNED
 
 
 def read_expression(tokens: Sequence[Token], at: int) -> Expression | None:

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tinyllm.slots import dates, numbers, places, units, words
-from tinyllm.slots.expressions import read_expression
+from tinyllm.slots.expressions import may_begin, read_expression
 from tinyllm.slots.text import Token, fold, tokenise, words_of
 
 KINDS = "nudtzwcle"
 MOST = 30  # slots of a request; what follows stays plain text
 _RANGE = words_of("between from number range")
-_ASKS_UNIT = words_of(
-    "many much per in into to a an one between from and every each half fewer more convert ="
-)
+_ASKS_UNIT = words_of("many much per in into to a an one between from every each half fewer more convert =")
 _LINKS = words_of("to in into and from -> = per convert")
 _AFTER_IN = frozenset(("to", "into", "in", "as", "=", "?", "equals", "is", "->", ".", ","))
 # Words that ask about the two numbers of a division or product, and not for its value.
@@ -140,7 +138,7 @@ class _Finder:
     def read_quantity(self, at: int) -> int | None:
         """An expression, a list or a number."""
         tokens, token = self.tokens, self.tokens[at]
-        if token.kind == "sign" and token.text not in "(-.":
+        if not may_begin(token) or (token.kind == "sign" and token.text not in "(-."):
             return None
         expression = read_expression(tokens, at)
         fraction = numbers.simple_fraction(tokens, at)
@@ -189,9 +187,13 @@ class _Finder:
         if found is None:
             return None
         unit, end = found
-        if (unit.mark == "~" and not (after_number or self.text(at - 1) in _ASKS_UNIT)) or (
-            unit.mark == "!" and not (self.is_amount(at, after_number) or self.is_beside(at, end, unit))
-        ):
+        if unit.mark == "~":
+            two = self.text(at - 1) == "and" and bool(self.found) and self.found[-1][1] == at - 1
+            if not (
+                after_number or self.text(at - 1) in _ASKS_UNIT or (two and self.found[-1][2].kind == "u")
+            ):
+                return None
+        elif unit.mark and not (self.is_amount(at, after_number) or self.is_beside(at, end, unit)):
             return None
         return self.add(at, end, "u", unit.name, unit.sort)
 

@@ -223,24 +223,20 @@ def _digit(tokens: Sequence[Token], at: int) -> int | None:
 
 def _part(tokens: Sequence[Token], at: int, units: Collection[str]) -> Number | None:
     """ "half", "a third", "a quarter of", or an ordinal ("third", "fifth")."""
-    word = tokens[at].text
-    if word in ("a", "an"):
-        part = _text(tokens, at + 1)
-        if part == "quarter" and not (_text(tokens, at + 2) == "of" or _text(tokens, at + 2) in units):
-            return None
-        if part in _PARTS and not part.endswith("s"):
-            return Number(Fraction(1, _PARTS[part]), at + 2)
+    article = tokens[at].text in ("a", "an")
+    part = _text(tokens, at + article)
+    if part in _ORDINALS and not article:
+        return Number(Fraction(_ORDINALS[part]), at + 1, ordinal=True)
+    if part not in _PARTS or part.endswith("s"):
         return None
-    if word == "half":
-        skip = 2 if _text(tokens, at + 1) in ("a", "an") and _text(tokens, at + 2) in units else 1
-        return Number(Fraction(1, 2), at + skip)
-    if word == "quarter":
-        skip = 2 if _text(tokens, at + 1) in ("a", "an") else 1
-        follows = _text(tokens, at + skip)
-        return Number(Fraction(1, 4), at + skip) if follows in units or follows == "of" else None
-    if word in _ORDINALS:
-        return Number(Fraction(_ORDINALS[word]), at + 1, ordinal=True)
-    return None
+    end = at + article + 1
+    amount = end + (_text(tokens, end) == "of")
+    amount += _text(tokens, amount) in ("a", "an")
+    if _text(tokens, amount) in units:  # "half a cup", "a quarter of a mile"
+        end = amount
+    elif part == "quarter" and _text(tokens, end) != "of":  # a coin
+        return None
+    return Number(Fraction(1, _PARTS[part]), end)
 
 
 def _with_fraction(tokens: Sequence[Token], start: int, number: Number | None) -> Number | None:

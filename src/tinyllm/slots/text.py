@@ -41,6 +41,8 @@ def fold(text: str) -> tuple[str, bool]:
     """The request in one alphabet (quotes, dashes, signs and accents unified, control characters gone, spaces
     single, case kept) and whether it was cut."""
     cut = len(text) > MAX_LENGTH
+    if text.isascii() and text.isprintable():
+        return " ".join(text[:MAX_LENGTH].split()), cut
     text = unicodedata.normalize("NFKD", text[:MAX_LENGTH].translate(_FOLDED)).translate(_FOLDED)
     kept = (
         " " if c.isspace() or not (c.isprintable() or unicodedata.combining(c)) else c

@@ -18,7 +18,7 @@ _CUES = words_of(
     "lower title titlecase character characters word words "
 )
 _ABOUT_NUMBERS = words_of("number numbers digits list numerals bound limit")
-_COUNTED = words_of("many the of number count all")  # what stands before a letter that is counted
+_COUNTED = words_of("many the of number count all does")  # what stands before a letter that is counted
 _BASES = words_of("hex hexadecimal")
 _LEADS = words_of("spell word spelling spelled spells spelt reverse uppercase lowercase capitalize")
 
@@ -48,7 +48,11 @@ def _is_counted(tokens: Sequence[Token], at: int) -> bool:
         return True
     plural = len(text) == 2 and before == "many" and text[1] == "s" and text not in ("us", "is", "as")
     counted = plural or (len(text) == 1 and before != "the" and text not in "ai")
-    return counted and after in ("in", "are", "is", "does") and read_unit(tokens, len(tokens) - 1) is None
+    return (
+        counted
+        and after in ("in", "are", "is", "does", "appear", "occur")
+        and read_unit(tokens, len(tokens) - 1) is None
+    )
 
 
 def is_about_bases(tokens: Sequence[Token]) -> bool:

@@ -1,8 +1,8 @@
 """Training examples for the readers: request patterns filled in, and requests written by people.
 
-Patterns (`patterns/*.txt`) cover every operation; human rows (CLINC150, not shipped) bring phrasing, and the
-requests that are to be refused. Everything is drawn from a seed, and what is drawn around the words - case,
-punctuation, slips, politeness - from one distribution for all operations, so that none of it tells them apart.
+Patterns (`patterns/*.txt`) cover every operation; human rows (CLINC150, not shipped) bring phrasing and the
+requests that are to be refused. All is drawn from a seed. What is drawn around the words (case, punctuation,
+slips, politeness) comes from one distribution for all operations, so that none of it tells them apart.
 """
 
 import re
@@ -13,7 +13,8 @@ from importlib import resources
 from random import Random
 
 from tinyllm.slots import REFUSE, Slots, find, point
-from tinyllm.starter import fillers
+from tinyllm.slots.units import spellings
+from tinyllm.starter import fillers, formulas
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.human import Row
 
@@ -30,7 +31,6 @@ _BEFORE = (
     "um ",
     "hello ",
     "alright ",
-    "now ",
     "quick question ",
 )
 _AFTER = (" please", " thanks", " thank you", " for me", " now", " ok", " real quick", " right now")
@@ -39,7 +39,7 @@ _ENDS = ("", "", "", "", "?", "?", "?", ".", " ?", "!")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request, its slots, and the call that answers it, over those slots. `source` is "pattern" or "human"."""
+    """A request, its slots, and the call over them that answers it. `source` is "pattern" or "human"."""
 
     text: str
     slots: Slots
@@ -49,7 +49,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One way to ask for a call: `line` holds placeholders such as {n1}, `places` the call's, in its order."""
+    """One way to ask for a call: `line` holds placeholders such as {n1}, `places` those of the call."""
 
     op: str
     places: tuple[str, ...]
@@ -74,16 +74,19 @@ def patterns() -> Mapping[str, Sequence[Pattern]]:
 
 
 def from_patterns(seed: int, n: int, *, refusals: float = 0.15) -> list[Example]:
-    """`n` examples from patterns, every operation equally often but for `refusals`, the share of refused ones.
+    """`n` examples from patterns; `refusals` is the share of refused ones.
+
+    An operation comes up the more often, the more ways of asking for it were written.
 
     A filled pattern whose values cannot all be pointed at is drawn again.
     """
     random = Random(seed)
     table = patterns()
     names = sorted(name for name in table if name != REFUSE)
+    shares = [len(table[name]) for name in names]
     examples: list[Example] = []
     while len(examples) < n:
-        op = REFUSE if random.random() < refusals else random.choice(names)
+        op = REFUSE if random.random() < refusals else random.choices(names, shares)[0]
         example = fill(random.choice(table[op]), random)
         if example:
             examples.append(example)
@@ -91,7 +94,7 @@ def from_patterns(seed: int, n: int, *, refusals: float = 0.15) -> list[Example]
 
 
 def from_humans(seed: int, rows: Iterable[Row], *, copies: int = 6) -> list[Example]:
-    """Examples from human rows: each as it was written, and `copies` times with other values and in other dress.
+    """Examples from human rows: each as it was written, and `copies` times with other values and dress.
 
     A row that is refused is only dressed. A row whose values the slots do not hold is left out.
     """
@@ -162,7 +165,7 @@ _OTHERS: Mapping[str, Callable[[Random, str], fillers.Filler]] = {
     "z": lambda random, op: fillers.place(random),
     "c": lambda random, op: fillers.letter(random),
     "l": lambda random, op: fillers.row(random),
-    "e": fillers.expression,
+    "e": formulas.expression,
 }
 
 
@@ -187,7 +190,7 @@ def refill(slots: Slots, call: str, random: Random) -> str:
                 )
             else:
                 new = fillers.number(random, op, places.get(name, 0), digits=touches).text
-        elif slot.kind == "u" and slot.sort in fillers.spellings():
+        elif slot.kind == "u" and slot.sort in spellings():
             single = bool(before.split()) and before.split()[-1] in _SINGULAR_AFTER
             filler = fillers.unit(random, slot.sort, single=single, taken=taken)
             taken.append(filler.literal)
@@ -197,7 +200,7 @@ def refill(slots: Slots, call: str, random: Random) -> str:
         elif slot.kind == "w" and slot.text.isalpha():
             new = fillers.word(random, op).text
         elif slot.kind == "e" and slot.sort == "number" and op == "calc":
-            new = fillers.expression(random, op).text
+            new = formulas.expression(random, op).text
         pieces += [slots.text[done:at], new]
         done = at + len(slot.text)
     return "".join(pieces) + slots.text[done:]
@@ -228,7 +231,7 @@ def dress(text: str, random: Random) -> str:
 
 
 def slip(text: str, random: Random, spare: re.Pattern[str], share: float = 0.07) -> str:
-    """The text, now and then (`share`) with one letter of a longer word wrong; never inside what `spare` matches."""
+    """The text, a `share` of times with a letter of a longer word wrong, but not in what `spare` matches."""
     if random.random() >= share:
         return text
     held = [range(*match.span()) for match in spare.finditer(text)]

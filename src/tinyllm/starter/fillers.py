@@ -1,4 +1,4 @@
-"""What stands in the places of a request pattern: numbers, units, dates, places, words, lists, expressions.
+"""What stands in the places of a request pattern: numbers, units, dates, places, words, lists.
 
 Every filler is drawn from a `random.Random` and comes with the literal that a call in literal form holds for
 it. Knows nothing about patterns or readers.
@@ -6,10 +6,11 @@ it. Knows nothing about patterns or readers.
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
+from importlib import resources
 from random import Random
 from typing import NamedTuple
 
-from tinyllm.slots import find
 from tinyllm.slots.numbers import spell
 from tinyllm.slots.places import place_names
 from tinyllm.slots.units import spellings
@@ -41,7 +42,8 @@ _RANGES: dict[tuple[str, int], tuple[int, int]] = {
     ("log", 1): (2, 20), ("round", 1): (1, 6), ("to_base", 1): (2, 36), ("to_roman", 0): (1, 3999),
     ("leap_year", 0): (1600, 2400), ("roll_sides", 0): (2, 100), ("roll_count", 0): (2, 20),
     ("roll_both", 0): (2, 20), ("roll_both", 1): (3, 100), ("flip_count", 0): (2, 50),
-    ("prime", 0): (2, 5000), ("factors", 0): (4, 5000), ("divisors", 0): (4, 2000), ("to_binary", 0): (2, 5000),
+    ("prime", 0): (2, 5000), ("factors", 0): (4, 5000), ("divisors", 0): (4, 2000),
+    ("to_binary", 0): (2, 5000),
     ("to_hex", 0): (10, 9999), ("to_octal", 0): (8, 9999), ("to_base", 0): (2, 9999), ("gcd", 0): (4, 500),
     ("gcd", 1): (4, 500), ("lcm", 0): (2, 60), ("lcm", 1): (2, 60), ("date_after", 0): (1, 400),
     ("date_before", 0): (1, 400), ("date_after_from", 0): (1, 400), ("date_before_from", 0): (1, 400),
@@ -69,24 +71,6 @@ _SORTS = [
     "temperature",
     "any",
 ]
-_WORDS = """accommodate account acquire address algebra alphabet amazing animal apple apricot autumn balance
-balloon banana because beautiful beginning believe bicycle blueberry breakfast bridge broccoli brother business
-butterfly calendar camel candle carrot castle category cemetery chocolate church cinnamon committee community
-computer conscience cookie coffee courage cousin crocodile curious daughter december definitely dentist desert
-dessert diamond difficult dinosaur dolphin eagle elephant embarrass emerald environment exercise existence
-experience family february fluorescent foreign forest forty friday friend garden giraffe government grammar
-guarantee guitar hamster harass happiness harmony height helicopter history hospital hurricane imagination
-independent island jealous jewelry journey judgment juice kangaroo kindergarten kitchen knowledge language
-laughter lemonade leopard library license lieutenant lightning liquor mango maintenance mathematics medicine
-millennium minuscule mischievous mississippi mountain mosquito music neighbor necessary nevertheless noon
-notebook noticeable occasion occurrence october onion orange oxygen parallel parliament peanut penguin
-perseverance piano picture pineapple pizza planet pneumonia possession potato privilege pronunciation puzzle
-pyramid queen question queue racecar rainbow receipt recommend refrigerator restaurant rhythm river rocket
-sandwich schedule science scissors separate shampoo silence skeleton soldier spaghetti squirrel strawberry
-sunflower supersede surprise swimming symphony teacher telephone temperature thanksgiving thorough through
-thunder tiger tomato tomorrow tongue tuesday turtle twelfth umbrella unicorn university until vacuum vanilla
-vegetable vehicle village violin volcano wednesday weather weird whale whiskey window winter wisdom xylophone
-yacht yesterday yogurt zebra zucchini level madam kayak civic cat dog sun house tree bread water green purple"""
 _PHRASES = (
     "hello world", "good morning", "the quick brown fox", "to be or not to be", "i love pizza",
     "a man a plan a canal panama", "happy birthday", "see you later", "open the door", "once upon a time",
@@ -95,7 +79,8 @@ _MONTHS = "January February March April May June July August September October N
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday"
 _FEASTS = {
     "christmas": "--12-25", "halloween": "--10-31", "new year's day": "--01-01", "new year's eve": "--12-31",
-    "valentine's day": "--02-14", "christmas eve": "--12-24", "st patrick's day": "--03-17", "the fourth of july": "--07-04",
+    "valentine's day": "--02-14", "christmas eve": "--12-24", "st patrick's day": "--03-17",
+    "the fourth of july": "--07-04",
 }  # fmt: skip
 
 
@@ -243,7 +228,7 @@ def word(random: Random, op: str) -> Filler:
         text = f"{random.randint(10, 70_000):x}"
         return Filler(text, text)
     phrase = random.random() < (0.7 if op == "words" else 0.1)
-    text = random.choice(_PHRASES) if phrase else random.choice(_WORDS.split())
+    text = random.choice(_PHRASES) if phrase else random.choice(_words())
     mark = random.choice('"""\'') if phrase or random.random() < 0.2 else ""
     return Filler(f"{mark}{text}{mark}", text)
 
@@ -268,73 +253,6 @@ def row(random: Random) -> Filler:
     )
 
 
-_SIGNS = (
-    ((" + ", "+", " plus "), (" - ", "-", " minus ")),
-    (
-        (" * ", "*", " times ", " x ", "x", " × ", " multiplied by "),
-        (" / ", "/", " divided by ", " ÷ ", " over "),
-    ),
-)
-
-
-def expression(random: Random, op: str) -> Filler:
-    """Something to calculate, or a formula or equation in x."""
-    text = _calculation(random) if op in ("calc", "refuse") else _formula(random, op)
-    found = find(text)
-    return Filler(text, found.values["e0"].value if found.template == "e0" else "?")
-
-
-def _calculation(random: Random) -> str:
-    spoken = random.random() < 0.4
-
-    def operand() -> str:
-        value = number(random, "", 0, digits=not spoken)
-        return value.text
-
-    def sign() -> str:
-        signs = random.choice(random.choice(_SIGNS))
-        return random.choice(
-            [s for s in signs if any(map(str.isalpha, s.strip(" x"))) == spoken] or list(signs)
-        )
-
-    draw = random.random()
-    if draw < 0.1 and not spoken:
-        return f"({operand()}{sign()}{operand()}){sign()}{operand()}"
-    if draw < 0.2 and not spoken:
-        return f"{random.randint(2, 20)}{random.choice(('^', '**'))}{random.randint(2, 9)}"
-    count = random.choice((2, 2, 2, 2, 3, 3, 4))
-    return operand() + "".join(sign() + operand() for _ in range(count - 1))
-
-
-def _formula(random: Random, op: str) -> str:
-    def a(top: int = 12) -> int:
-        return random.randint(2, top)
-
-    spoken = random.random() < 0.3
-    plus, squared = random.choice(
-        ((" plus ", " squared"), (" minus ", " squared"))
-        if spoken
-        else ((" + ", "^2"), ("+", "^2"), (" - ", "^2"), ("-", "²"))
-    )
-    equals = random.choice((" = ", "=")) if not spoken else " equals "
-    x = random.choice("xxxxyz")
-    if op == "solve":
-        options = (f"{a()}{x}{plus}{a(50)}{equals}{a(99)}", f"{x}{plus}{a(50)}{equals}{a(99)}",
-                   f"{x}{squared}{plus}{a()}{x}{plus}{a(30)}{equals}0", f"{a()}{x}{equals}{a(99)}",
-                   f"{a()}{x}{plus}{a(20)}{equals}{a()}{x}{plus}{a(20)}")  # fmt: skip
-    elif op == "expand":
-        options = (
-            f"({x}+{a()})({x}-{a()})",
-            f"({x} + {a()})^2",
-            f"{a()}({x} + {a()})",
-            f"({a()}{x} - {a()})({x} + 1)",
-        )
-    elif op == "simplify":
-        options = (f"{a()}{x} + {a()}{x}", f"({a()}{x} + {a()}) - {a()}{x}", f"{a()}({x} + {a()}) + {a()}{x}",
-                   f"{x}{squared}{plus}{a()}{x}{squared}")  # fmt: skip
-    else:
-        options = (f"{x}{squared}{plus}{a()}{x}{plus}{a(30)}", f"{x}{squared}{plus}{a(30)}", f"{a()}{x}^{a(5)}",
-                   f"{x}^3{plus}{a()}{x}", f"{a()}{x}{squared}{plus}{a()}{x}")  # fmt: skip
-        if op in ("derive", "integrate"):
-            options += (f"sin({x})", f"cos({x}){plus}{x}", f"e^{x}", f"{x} squared")
-    return random.choice(options)
+@cache
+def _words() -> Sequence[str]:
+    return resources.files("tinyllm.starter").joinpath("words.txt").read_text(encoding="utf-8").split()

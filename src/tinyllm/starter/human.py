@@ -1,7 +1,7 @@
 """Requests written by people, with the calls that answer them, and their division for cross-validation.
 
-The rows are CLINC150's (CC BY 3.0), which is not shipped; the labels are (`human_calls.jsonl`), by hash of the
-text. Knows nothing about slots or readers.
+The rows are CLINC150's (CC BY 3.0), which is not shipped; the labels are (`human_calls.jsonl`), by hash of
+the text. Knows nothing about slots or readers.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ def rows(directory: Path) -> list[Row]:
     if not path.is_file():
         raise NotFound(
             f"{FILE!r} is not in {str(directory)!r}",
-            hint="take the train and val parts of CLINC150 (github.com/clinc/oos-eval, data_full.json) as lines of "
-            '{"split", "text", "intent"}, and point TINYLLM_DATA_DIR at their folder',
+            hint="take the train and val parts of CLINC150 (github.com/clinc/oos-eval), a {split, text, "
+            "intent} object a line, and set TINYLLM_DATA_DIR to their folder",
         )
     labels = _labels()
     found: list[Row] = []
@@ -62,10 +62,10 @@ def rows(directory: Path) -> list[Row]:
 
 
 def folds(rows: Sequence[Row], k: int, seed: int) -> list[int]:
-    """The fold (0 to k-1) of every row, such that near-duplicates share one and folds are even within an intent.
+    """The fold (0 to k-1) of every row: near-duplicates share one, and every intent is spread evenly.
 
-    Two rows of an intent are near-duplicates when their texts with slot names agree in 70% of their words; chains
-    of near-duplicates stay together.
+    Two rows of an intent are near-duplicates when their texts with slot names agree in 70% of their words;
+    chains of near-duplicates stay together.
     """
     random = Random(seed)
     by_intent: dict[str, list[int]] = {}
