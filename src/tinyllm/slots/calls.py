@@ -24,7 +24,8 @@ _MAX_BITS = 4_000
 @dataclass(frozen=True, slots=True)
 class Op:
     """An operation of a tool. Each of `kinds` lists the slot kinds taken at that place: "n", or "e:number n"
-    (an expression of that sort, or a number). The units of one call share a dimension.
+    (an expression of that sort, or a number), "u:day u:week" (these units), "e:!number" (of any other sort).
+    The units of one call share a dimension.
 
     `arguments` are the tool's, with {0} for the first slot's value, {0:()} for it in brackets where it needs
     them, and the list ["{0}"] for the values of a list slot. `alike` are other ways to say the same with more
@@ -112,9 +113,8 @@ def _fits(kinds: Sequence[str], found: Sequence[Slot]) -> bool:
 def _takes(kinds: str, slot: Slot) -> bool:
     for kind in kinds.split():
         letter, _, sort = kind.partition(":")
-        if letter == slot.kind and (
-            not sort or sort == slot.sort or (sort[0] == "!" and sort[1:] != slot.sort)
-        ):
+        refined = (sort in (slot.sort, slot.value)) if sort[:1] != "!" else sort[1:] != slot.sort
+        if letter == slot.kind and (refined or not sort):
             return True
     return False
 

@@ -35,7 +35,7 @@ class Expression(NamedTuple):
 
 
 def may_begin(token: Token) -> bool:
-    """Whether an expression, a list or a number can begin with a token: a quick look that spares the slow one."""
+    """Whether an expression, a list or a number can begin with a token: a quick look to spare a slow one."""
     text = token.text
     return token.kind == "number" or text in STARTS or text in _FUNCTIONS or len(text) == 1 or text in _SIGNED
 

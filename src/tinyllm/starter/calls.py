@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from tinyllm.slots import REFUSE, Op
 
 _NUMBER = "e:number n"
+_CALENDAR = "u:day u:week u:fortnight u:month u:year"
+_CLOCK = "u:second u:minute u:hour u:day u:week"
 
 
 def _calculator() -> Iterator[Op]:
@@ -88,35 +90,35 @@ def _units() -> Iterator[Op]:
 
 
 def _dates() -> Iterator[Op]:
-    def op(name: str, kinds: str = "", *alike: tuple[str, ...], **arguments: str) -> Op:
+    def op(name: str, kinds: tuple[str, ...] = (), *alike: tuple[str, ...], **arguments: str) -> Op:
         operation = name.removesuffix("_from")
-        return Op(name, tuple(kinds.split()), "dates", {"operation": operation, **arguments}, alike)
+        return Op(name, kinds, "dates", {"operation": operation, **arguments}, alike)
 
-    yield op("today", "", ("date_of", "today"))
-    yield op("weekday_today", "", ("weekday_of", "today"))
+    yield op("today", (), ("date_of", "today"))
+    yield op("weekday_today", (), ("weekday_of", "today"))
     for name in ("date_of", "weekday_of", "days_until", "days_since"):
-        yield op(name, "d", date="{0}")
+        yield op(name, ("d",), date="{0}")
     for name in ("date_after", "date_before"):
         from_today = (f"{name}_from", "{0}", "{1}", "today")
-        yield op(name, "n u:time", from_today, amount="{0}", unit="{1}")
-        yield op(f"{name}_from", "n u:time d", amount="{0}", unit="{1}", date="{2}")
-    yield op("days_between", "d d", date="{0}", other_date="{1}")
+        yield op(name, ("n", _CALENDAR), from_today, amount="{0}", unit="{1}")
+        yield op(f"{name}_from", ("n", _CALENDAR, "d"), amount="{0}", unit="{1}", date="{2}")
+    yield op("days_between", ("d", "d"), date="{0}", other_date="{1}")
     for name in ("month_now", "year_now", "week_number", "day_of_year"):
         yield op(name)
-    yield op("leap_year", "n", year="{0}")
+    yield op("leap_year", ("n",), year="{0}")
 
 
 def _time() -> Iterator[Op]:
-    def op(name: str, kinds: str = "", **arguments: str) -> Op:
-        return Op(name, tuple(kinds.split()), "time", {"operation": name, **arguments})
+    def op(name: str, *kinds: str, **arguments: str) -> Op:
+        return Op(name, kinds, "time", {"operation": name, **arguments})
 
     yield op("now")
     yield op("zone_here")
     for name in ("now_in", "zone_of"):
         yield op(name, "z", zone="{0}")
-    yield op("time_convert", "t z z", time="{0}", zone="{1}", to_zone="{2}")
-    yield op("time_difference", "z z", zone="{0}", to_zone="{1}")
-    yield op("time_after", "n u:time", amount="{0}", unit="{1}")
+    yield op("time_convert", "t", "z", "z", time="{0}", zone="{1}", to_zone="{2}")
+    yield op("time_difference", "z", "z", zone="{0}", to_zone="{1}")
+    yield op("time_after", "n", _CLOCK, amount="{0}", unit="{1}")
 
 
 def _text() -> Iterator[Op]:

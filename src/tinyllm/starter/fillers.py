@@ -44,7 +44,7 @@ _RANGES: dict[tuple[str, int], tuple[int, int]] = {
     ("roll_both", 0): (2, 20), ("roll_both", 1): (3, 100), ("flip_count", 0): (2, 50),
     ("prime", 0): (2, 5000), ("factors", 0): (4, 5000), ("divisors", 0): (4, 2000),
     ("to_binary", 0): (2, 5000),
-    ("to_hex", 0): (10, 9999), ("to_octal", 0): (8, 9999), ("to_base", 0): (2, 9999), ("gcd", 0): (4, 500),
+    ("to_hex", 0): (10, 9999), ("to_octal", 0): (8, 9999), ("to_base", 0): (2, 9999), ("gcd", 0): (4, 500), ("divides", 0): (6, 1000), ("divides", 1): (2, 20),
     ("gcd", 1): (4, 500), ("lcm", 0): (2, 60), ("lcm", 1): (2, 60), ("date_after", 0): (1, 400),
     ("date_before", 0): (1, 400), ("date_after_from", 0): (1, 400), ("date_before_from", 0): (1, 400),
     ("random_between", 0): (0, 50), ("random_between", 1): (51, 1000), ("time_after", 0): (1, 90),
@@ -56,8 +56,11 @@ _COMMON_UNITS = {
     "volume": "cup cup tablespoon teaspoon fluid_ounce pint quart gallon liter milliliter",
     "mass": "gram kilogram kilogram milligram pound pound ounce ton",
     "time": "second minute hour day week month year",
+    "calendar": "day day day week month year",
+    "clock": "minute minute hour hour second day",
     "temperature": "degree_Celsius degree_Fahrenheit kelvin degree_Celsius degree_Fahrenheit",
 }
+_TIMES = {"calendar": "time", "clock": "time"}  # the same units, of which only the common ones are drawn
 _SORTS = [
     "length",
     "length",
@@ -147,7 +150,7 @@ def ordinal(random: Random, op: str, place: int) -> Filler:
 def sort_of_units(random: Random, op: str) -> str:
     """The dimension of the units of one request."""
     if op.startswith(("date_", "time_")):
-        return "time"
+        return "calendar" if op.startswith("date_") else "clock"
     sort = random.choice(_SORTS)
     return (
         random.choice([s for s in spellings() if s not in ("length", "volume", "mass")])
@@ -158,9 +161,13 @@ def sort_of_units(random: Random, op: str) -> str:
 
 def unit(random: Random, sort: str, *, single: bool, taken: Sequence[str] = ()) -> Filler:
     """A unit of a dimension: mostly a common one, mostly by its name; singular where the grammar wants it."""
-    names = spellings()[sort]
+    names = spellings()[_TIMES.get(sort, sort)]
     common = _COMMON_UNITS.get(sort, "").split()
-    pool = [n for n in (common if common and random.random() < 0.85 else list(names)) if n not in taken]
+    pool = [
+        n
+        for n in (common if common and (sort in _TIMES or random.random() < 0.85) else list(names))
+        if n not in taken
+    ]
     name = random.choice(pool or list(names))
     singular, plural, others = names[name]
     if others and random.random() < 0.2:

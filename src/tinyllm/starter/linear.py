@@ -49,7 +49,9 @@ class LinearReader:
         """Which labels are legal calls: it depends on the names and sorts of the slots alone, and is kept."""
         import numpy as np
 
-        key = tuple((name, slot.sort) for name, slot in slots.values.items())
+        key = tuple(
+            (name, slot.value if slot.sort == "time" else slot.sort) for name, slot in slots.values.items()
+        )
         mask = self._masks.get(key)
         if mask is None:
             mask = np.array([is_legal(label, slots) for label in self.model.labels])
