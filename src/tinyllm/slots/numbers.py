@@ -85,7 +85,9 @@ def read_number(tokens: Sequence[Token], at: int, units: Collection[str] = ()) -
             unary = before is None or before.text in _BEFORE_MINUS
         glued = (token.text != "-" or tokens[at + 1].start == token.end) and tokens[at + 1].text != "-"
         number = read_number(tokens, at + 1, units) if glued and unary else None
-        if number is None or isinstance(number.value, str) or _text(tokens, number.end) == "from":
+        if number is None or isinstance(number.value, str):
+            return None
+        if token.text == "minus" and _text(tokens, number.end) == "from":
             return None
         return number._replace(value=-number.value)
     if token.kind == "number":

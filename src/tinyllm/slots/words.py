@@ -14,9 +14,10 @@ MOST = 4  # words offered
 _CUES = words_of(
     "letter letters vowel vowels consonant consonants palindrome palindromes reverse reversed "
     "reversing backward backwards uppercase lowercase capital capitals capitalize capitalise "
-    "capitalized capitalised caps alphabetical alphabetically alphabetize alphabetise upper "
-    "lower title titlecase character characters word words "
+    "capitalized capitalised caps alphabetical alphabetically alphabetize alphabetise "
+    "titlecase character characters word words"
 )
+_CASES = words_of("upper lower title")  # these are about letters beside "case"
 _ABOUT_NUMBERS = words_of("number numbers digits list numerals bound limit")
 _COUNTED = words_of("many the of number count all does")  # what stands before a letter that is counted
 _BASES = words_of("hex hexadecimal")
@@ -32,9 +33,9 @@ def is_about_text(tokens: Sequence[Token]) -> bool:
         return True
     if words & _ABOUT_NUMBERS and any(token.kind == "number" for token in tokens):
         return False
-    return bool(words & _CUES) or any(
-        _is_counted(tokens, at) for at, t in enumerate(tokens) if len(t.text) <= 2
-    )
+    if words & _CUES or ("case" in words and words & _CASES):
+        return True
+    return any(_is_counted(tokens, at) for at, t in enumerate(tokens) if len(t.text) <= 2)
 
 
 def _is_counted(tokens: Sequence[Token], at: int) -> bool:

@@ -54,7 +54,6 @@ def _calculator() -> Iterator[Op]:
     for name in ("to_roman", "circle_area", "circle_circumference"):
         yield op(name, 1)
     yield op("rect_perimeter", 2)
-    yield op("rect_area", 2, "{0:()} * {1:()}", ("calc", "({0})*({1})"))
     yield op("max", 2)
     yield op("min", 2)
 

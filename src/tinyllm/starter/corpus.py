@@ -16,7 +16,7 @@ from tinyllm.slots import REFUSE, Slots, find, point
 from tinyllm.slots.units import spellings
 from tinyllm.starter import fillers, formulas
 from tinyllm.starter.calls import OPS
-from tinyllm.starter.human import Row
+from tinyllm.starter.human import SKILLS, Row
 
 _PLACE = re.compile(r"\{([a-z])(\d)\}(th\b)?")
 _MACRO = re.compile(r"\$([A-Z]+)")
@@ -71,6 +71,18 @@ def patterns() -> Mapping[str, Sequence[Pattern]]:
             elif line.strip() and not line.startswith("#"):
                 found.setdefault(op[0], []).append(Pattern(op[0], tuple(op[1:]), line.strip()))
     return found
+
+
+def examples(seed: int, n: int, rows: Sequence[Row] = (), *, copies: int = 8) -> list[Example]:
+    """Everything that a reader is trained on, shuffled: `n` examples from patterns, the human rows of the skills
+    with `copies` more of each, and every other human row as it was written."""
+    skills = [row for row in rows if row.intent in SKILLS]
+    others = [row for row in rows if row.intent not in SKILLS]
+    drawn = from_patterns(seed, n)
+    drawn += from_humans(seed + 1, skills, copies=copies)
+    drawn += from_humans(seed + 2, others, copies=0)
+    Random(seed).shuffle(drawn)
+    return drawn
 
 
 def from_patterns(seed: int, n: int, *, refusals: float = 0.15) -> list[Example]:

@@ -1,0 +1,54 @@
+"""The table of operations agrees with the patterns, the labels and the tools themselves."""
+
+import json
+from importlib import resources
+from random import Random
+
+from tinyllm.errors import ToolError
+from tinyllm.protocols import ToolContext
+from tinyllm.slots import REFUSE, fill, literal_call
+from tinyllm.slots.units import sorts
+from tinyllm.starter.calls import OPS
+from tinyllm.starter.corpus import Example, patterns
+from tinyllm.starter.corpus import fill as fill_pattern
+from tinyllm.tools.table import TOOLS
+
+CONTEXT = ToolContext(clock=1.79e9, seed=7)
+SLOW = {"derive", "integrate", "factor", "expand", "simplify", "solve"}  # each starts a worker of its own
+
+
+def test_patterns_and_operations_name_each_other() -> None:
+    assert set(patterns()) == set(OPS)
+
+
+def test_every_label_is_a_call_of_the_table() -> None:
+    text = resources.files("tinyllm.starter").joinpath("human_calls.jsonl").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        row = json.loads(line)
+        for literals in (row["call"], *row.get("also", [])):
+            literal_call(literals, OPS)
+
+
+async def test_every_operation_runs_in_its_tool() -> None:
+    random = Random(5)
+    tools = {op.tool: TOOLS[op.tool]() for op in OPS.values() if op.tool}
+    for name, lines in patterns().items():
+        if name == REFUSE or name in SLOW - {"derive"}:
+            continue
+        drawn: list[Example] = []
+        while len(drawn) < (1 if name in SLOW else 4):
+            example = fill_pattern(random.choice(lines), random)
+            drawn += [example] if example else []
+        for example in drawn:
+            call = fill(example.call, example.slots, OPS)
+            assert call is not None
+            try:
+                await tools[call.name].call(call.arguments, CONTEXT)
+            except ToolError as error:
+                raise AssertionError(f"{example.text!r} -> {dict(call.arguments)}") from error
+
+
+async def test_the_units_tool_knows_every_unit_of_the_gazetteer() -> None:
+    units = TOOLS["units"]()
+    for name in sorts():
+        await units.call({"value": 1, "from_unit": name, "to_unit": name}, CONTEXT)
