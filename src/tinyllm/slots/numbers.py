@@ -37,6 +37,7 @@ _WHICH_ONE = words_of(
     "which that this the no any every each another some what whats last first next good other right"
 )
 _TWO_FOLLOW = words_of("add between of multiply sum -")  # after these, "5 and 1/3" are two numbers
+_SEPARATORS = frozenset((",", ";", "and", "&", "or"))
 _BEFORE_MINUS = words_of("is of by times and plus minus between equals to from , ( * / + - ^")
 _NUMERAL = _SMALL.keys() | _TENS.keys()
 STARTS = (
@@ -271,9 +272,6 @@ def _with_fraction(tokens: Sequence[Token], start: int, number: Number | None) -
             if share < 1:
                 return Number(value + share, follows + 2)
     return number
-
-
-_SEPARATORS = frozenset((",", ";", "and", "&", "or"))
 
 
 def read_list(tokens: Sequence[Token], at: int) -> tuple[tuple[Fraction, ...], int] | None:

@@ -74,8 +74,8 @@ def patterns() -> Mapping[str, Sequence[Pattern]]:
 
 
 def examples(seed: int, n: int, rows: Sequence[Row] = (), *, copies: int = 8) -> list[Example]:
-    """Everything that a reader is trained on, shuffled: `n` examples from patterns, the human rows of the skills
-    with `copies` more of each, and every other human row as it was written."""
+    """Everything that a reader is trained on, shuffled: `n` examples from patterns, the human rows of the
+    skills with `copies` more of each, and every other human row as it was written."""
     skills = [row for row in rows if row.intent in SKILLS]
     others = [row for row in rows if row.intent not in SKILLS]
     drawn = from_patterns(seed, n)

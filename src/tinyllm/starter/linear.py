@@ -12,10 +12,11 @@ from tinyllm.errors import ToolError
 from tinyllm.routing import Linear, calibrate, features, train
 from tinyllm.slots import REFUSE, Slots, read_call
 from tinyllm.starter.calls import OPS
-from tinyllm.starter.corpus import Example
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tinyllm.starter.corpus import Example
 
 BITS = 17
 REFUSAL_WEIGHT = 0.3  # of a refused example: there are many, and they are easy
@@ -79,10 +80,10 @@ def skill(call: str) -> str:
 
 
 def train_reader(
-    examples: Sequence[Example],
+    examples: "Sequence[Example]",
     *,
     seed: int,
-    held_out: Sequence[Example] = (),
+    held_out: "Sequence[Example]" = (),
     progress: Callable[[int, int, float], None] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> LinearReader:
@@ -91,10 +92,10 @@ def train_reader(
 
 
 def train_router(
-    examples: Sequence[Example],
+    examples: "Sequence[Example]",
     *,
     seed: int,
-    held_out: Sequence[Example] = (),
+    held_out: "Sequence[Example]" = (),
     progress: Callable[[int, int, float], None] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Linear:
@@ -103,10 +104,10 @@ def train_router(
 
 
 def _train(
-    examples: Sequence[Example],
+    examples: "Sequence[Example]",
     label: Callable[[str], str],
     seed: int,
-    held_out: Sequence[Example],
+    held_out: "Sequence[Example]",
     progress: Callable[[int, int, float], None] | None,
     card: Mapping[str, Any] | None,
 ) -> Linear:
