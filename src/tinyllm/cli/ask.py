@@ -1,0 +1,91 @@
+"""`tinyllm ask`: one question, one answer."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tinyllm.cli.output import (
+    cost_line,
+    json_flag,
+    network_flag,
+    no_store_flag,
+    note,
+    print_json,
+    reply_json,
+    route_line,
+    seed_flag,
+    settings,
+    terminal,
+)
+
+if TYPE_CHECKING:
+    from tinyllm.api import Network
+
+
+@click.command()
+@click.argument("text")
+@json_flag
+@network_flag
+@no_store_flag
+@click.option("--stream", is_flag=True, help="Print the answer while it is made.")
+@click.option("--quality", type=click.FloatRange(0, 1), default=0.5, help="0 is cheapest, 1 is best.")
+@seed_flag
+@click.pass_context
+def ask(
+    context: click.Context,
+    text: str,
+    as_json: bool,
+    network: str | None,
+    no_store: bool,
+    stream: bool,
+    quality: float,
+    seed: int | None,
+) -> None:
+    """Example: tinyllm ask "convert 3 miles to km"
+
+    Answers TEXT, or what stands on standard input where TEXT is `-`.
+    """
+    if stream and as_json:
+        raise click.UsageError("--stream and --json exclude each other", context)
+    if text == "-":
+        text = click.get_binary_stream("stdin").read().decode("utf-8", "replace").strip()
+    from tinyllm.api import load
+
+    chosen = settings(network=network)
+    with load(chosen.network, settings=chosen, store=None if no_store else "default") as net:
+        if stream:
+            status = net.call(_stream(net, text, quality, seed))
+        else:
+            reply = net.ask(text, quality=quality, seed=seed)
+            status = reply.status
+            if as_json:
+                print_json(reply_json(reply), indent=None)
+            else:
+                click.echo(reply.answer)
+                if reply.ticket:
+                    note(f"ticket {reply.ticket}: answer it with `tinyllm queue answer {reply.ticket} TEXT`")
+                if terminal():
+                    note(route_line(reply))
+    context.exit(1 if status == "failed" else 0)
+
+
+async def _stream(net: "Network", text: str, quality: float, seed: int | None) -> str:
+    from tinyllm.types import Cost
+
+    shown = ""
+    status = "failed"
+    async for event in net.stream(text, quality=quality, seed=seed):
+        if event.kind == "token":
+            shown += event.data["text"]
+            click.echo(event.data["text"], nl=False)
+        elif event.kind == "run_finished":
+            data = event.data
+            status = data["status"]
+            # A gate may have rejected what was streamed: then the answer that stands follows on its own line.
+            if shown.strip() != data["answer"].strip():
+                click.echo(("\n" if shown else "") + data["answer"], nl=False)
+            click.echo()
+            if terminal():
+                cost = cost_line(Cost(**data["cost"]), data["latency_ms"])
+                note(click.style(f"[{status}] {' > '.join(data['route'])} ({cost})", dim=True))
+    return status

@@ -1,0 +1,191 @@
+"""`tinyllm batch`: a file of questions in, a file of answers out; stopped at any moment, it goes on later.
+
+An answer is a whole line in OUT or it is not there: a torn last line is dropped and its question asked again.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from tinyllm.cli.output import network_flag, no_store_flag, note, reply_json, seed_flag, settings
+from tinyllm.errors import BackendUnreachable, RequestError, TinyLLMError
+from tinyllm.types import JSON
+
+MAX_LINE = 4_000_000  # bytes
+_SYNC_EVERY = 64  # answers
+
+
+@dataclass(slots=True)
+class Tally:
+    """How a batch went. `bad` counts the lines of IN that are no question and those that could not be asked."""
+
+    written: int = 0
+    skipped: int = 0
+    bad: int = 0
+    failed: int = 0
+    seen: set[bytes] = field(default_factory=set)
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="OUT.jsonl")
+@click.option("--jobs", type=click.IntRange(1, 256), default=4, show_default=True, help="Questions at a time.")
+@click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
+@network_flag
+@no_store_flag
+@seed_flag
+@click.pass_context
+def batch(
+    context: click.Context,
+    source: Path,
+    output: Path,
+    jobs: int,
+    as_json: bool,
+    network: str | None,
+    no_store: bool,
+    seed: int | None,
+) -> None:
+    """Example: tinyllm batch questions.jsonl -o answers.jsonl
+
+    IN has one JSON object a line with `id` and `query`. Run the same command again to go on where it stopped.
+    """
+    if output.exists() and os.path.samefile(source, output):
+        raise click.UsageError("IN and OUT are the same file", context)
+    tally = Tally(seen=finished(output))
+    from tinyllm.api import load
+
+    chosen = settings(network=network)
+    with (
+        load(chosen.network, settings=chosen, store=None if no_store else "default") as net,
+        source.open("rb") as lines,
+        output.open("ab") as out,
+    ):
+        questions = _questions(lines, source.name, tally, frozenset(tally.seen))
+
+        async def work() -> None:
+            for row in questions:
+                try:
+                    reply = await net.aask(row["query"], seed=seed)
+                except BackendUnreachable:
+                    raise  # every other question would end the same way; a rerun goes on from here
+                except TinyLLMError as error:
+                    tally.bad += 1
+                    note(f"id {row['id']!r}: {error.message}")
+                    continue
+                answer = {"id": row["id"], "query": row["query"], **reply_json(reply)}
+                out.write(json.dumps(answer, ensure_ascii=True, default=str).encode() + b"\n")
+                out.flush()
+                tally.written += 1
+                tally.failed += reply.status == "failed"
+                if tally.written % _SYNC_EVERY == 0:
+                    await asyncio.to_thread(os.fsync, out.fileno())
+
+        async def all_of_it() -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(jobs):
+                    group.create_task(work())
+
+        try:
+            net.call(all_of_it())
+        except* TinyLLMError as errors:
+            raise _first(errors) from None
+        finally:
+            out.flush()
+            os.fsync(out.fileno())
+    totals = {
+        "written": tally.written, "skipped": tally.skipped, "bad": tally.bad, "failed": tally.failed
+    }
+    if as_json:
+        click.echo(json.dumps(totals))
+    else:
+        note(", ".join(f"{count} {name}" for name, count in totals.items()))
+    context.exit(1 if tally.bad or tally.failed else 0)
+
+
+def finished(output: Path) -> set[bytes]:
+    """The keys of the answers that stand in OUT, whose torn last line is cut off.
+
+    Raises RequestError where the file holds something else, so that nobody's file is spoiled.
+    """
+    keys: set[bytes] = set()
+    if not output.exists():
+        return keys
+    whole = 0
+    with output.open("r+b") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                if not line.startswith((b"{", b"\0")):
+                    raise _foreign(output, number)
+                break
+            try:
+                keys.add(_key(json.loads(line)["id"]))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise _foreign(output, number) from None
+            whole += len(line)
+        file.truncate(whole)
+    return keys
+
+
+def _foreign(output: Path, number: int) -> RequestError:
+    return RequestError(
+        f"{str(output)!r} line {number} is not an answer of this command",
+        hint="name another file with -o, or mend that line",
+    )
+
+
+def _key(identifier: JSON) -> bytes:
+    """Sixteen bytes in place of an id of any length, so that millions of them fit."""
+    return blake2b(json.dumps(identifier, sort_keys=True).encode(), digest_size=16).digest()
+
+
+def _questions(
+    lines: BinaryIO, name: str, tally: Tally, before: frozenset[bytes]
+) -> Iterator[dict[str, JSON]]:
+    for number, line in enumerate(_lines(lines), 1):
+        if not line.strip():
+            continue
+        fault = ""
+        row: JSON = None
+        try:
+            row = json.loads(line) if len(line) <= MAX_LINE else None
+        except (ValueError, RecursionError) as error:
+            fault = f"not JSON: {error}"
+        if len(line) > MAX_LINE:
+            fault = f"longer than {MAX_LINE} bytes"
+        elif not fault and not (
+            isinstance(row, dict) and "id" in row and isinstance(row.get("query"), str)
+        ):
+            fault = 'not an object like {"id": 1, "query": "..."}'
+        if not fault:
+            key = _key(row["id"])
+            if key in before:
+                tally.skipped += 1
+                continue
+            if key not in tally.seen:
+                tally.seen.add(key)
+                yield row
+                continue
+            fault = f"id {row['id']!r} stands twice"
+        tally.bad += 1
+        note(f"{name}:{number}: {fault}")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines, of which one that is too long is cut rather than held in memory."""
+    while line := file.readline(MAX_LINE + 1):
+        rest = line
+        while len(rest) > MAX_LINE and not rest.endswith(b"\n"):
+            rest = file.readline(MAX_LINE + 1)
+        yield line
+
+
+def _first(errors: BaseExceptionGroup[TinyLLMError]) -> TinyLLMError:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

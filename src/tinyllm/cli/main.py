@@ -1,0 +1,119 @@
+"""`tinyllm`: finds the command, runs it, and turns every error into a message and an exit code.
+
+Exit codes: 0 answered, refused or escalated; 1 failed; 2 wrong usage or file; 3 a backend cannot be reached;
+130 Ctrl-C. A command's module is imported only when it runs, so that help costs next to nothing.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tinyllm.errors import TinyLLMError
+
+# Name -> module and the line that `tinyllm --help` shows.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Play a mixed set of questions through the starter network."),
+    "ask": ("ask", "Answer one question."),
+    "chat": ("chat", "Talk to a network."),
+    "batch": ("batch", "Answer a file of questions; resumes where it stopped."),
+    "graph": ("graph", "Show, check or begin a network."),
+    "trace": ("trace", "Show how an answer came about."),
+    "queue": ("queue", "List and answer the questions that wait for a person."),
+    "store": ("store", "See, export and delete what is kept."),
+    "models": ("models", "List the models of a network."),
+    "config": ("config", "Show the settings and where each comes from."),
+    "doctor": ("doctor", "Check the installation, each fault with its mend."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"tinyllm.cli.{COMMANDS[name][0]}"), name)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1, cutoff=0.0)[0]
+            raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near!r}?", context)
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line and exit with its code; never shows a traceback unless TINYLLM_DEBUG is set."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra)
+        except TinyLLMError as error:
+            _tell(error.message, error.hint)
+            code = error.exit_code
+        except click.ClickException as error:
+            if isinstance(error, click.UsageError) and error.ctx:
+                _tell(error.format_message(), f"{error.ctx.command_path} --help")
+            else:
+                _tell(error.format_message(), "tinyllm --help")
+            code = 2
+        except click.Abort:
+            click.echo("stopped", err=True)
+            code = 130
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the interpreter flushes it at exit
+            code = 1
+        except OSError as error:
+            _tell(str(error), "check the path, its permissions and the space on the disk")
+            code = 1
+        except Exception as error:  # the process's outermost edge: a fault of ours, told rather than thrown
+            if os.environ.get("TINYLLM_DEBUG"):
+                raise
+            _tell(
+                f"unexpected {type(error).__name__}: {error}", "set TINYLLM_DEBUG=1 to see where, and report it"
+            )
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(message: str, hint: str) -> None:
+    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    if hint:
+        click.echo(f"next: {hint}", err=True)
+
+
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"tinyllm {version('tinyllm-network')}")
+        context.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Version.")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Example: tinyllm ask "what is 847 * 392?"
+
+    A network of small language models that answers like a larger one at a fraction of its cost.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def main() -> None:
+    cli()

@@ -1,0 +1,83 @@
+"""How replies are shown: data on stdout, everything else on stderr, and flags that several commands share."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tinyllm.types import JSON, Cost, Reply, ToolRun
+
+if TYPE_CHECKING:
+    from tinyllm.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+network_flag = click.option("--network", metavar="NAME|FILE", help="The network to use.")
+no_store_flag = click.option("--no-store", is_flag=True, help="Keep nothing of this.")
+seed_flag = click.option("--seed", type=int, help="Repeat chance exactly.")
+
+
+def settings(**flags: Any) -> "Settings":
+    """The settings in force, flags above all."""
+    from tinyllm.settings import read_settings
+
+    return read_settings(flags).settings
+
+
+def print_json(value: JSON, *, indent: int | None = 2) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+
+
+def note(text: str) -> None:
+    """Say something that is not data."""
+    click.echo(text, err=True)
+
+
+def terminal(stream: Any = None) -> bool:
+    return bool((stream or sys.stderr).isatty())
+
+
+def reply_json(reply: Reply) -> dict[str, JSON]:
+    """A reply as the object that other tools may rely on."""
+    return {
+        "answer": reply.answer,
+        "status": reply.status,
+        "route": list(reply.route),
+        "tool_calls": [tool_json(run) for run in reply.tool_calls],
+        "cost": asdict(reply.cost),
+        "latency_ms": reply.latency_ms,
+        "run_id": reply.run_id,
+        "graph": reply.graph,
+        **({"ticket": reply.ticket} if reply.ticket else {}),
+    }
+
+
+def tool_json(run: ToolRun) -> dict[str, JSON]:
+    outcome = {"error": run.error} if run.result is None else {"result": run.result.value}
+    return {"name": run.call.name, "arguments": dict(run.call.arguments), **outcome}
+
+
+def cost_line(cost: Cost, milliseconds: float) -> str:
+    """What was spent, for people: `1.2M macs, 31 tokens, 14 ms`."""
+    parts = [f"{amount(cost.macs)} macs", f"{cost.tokens_in + cost.tokens_out} tokens"]
+    parts.append(f"{milliseconds:.0f} ms")
+    if cost.money:
+        parts.append(f"{cost.money:.6f} money")
+    return ", ".join(parts)
+
+
+def amount(number: float) -> str:
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.1f}{unit}"
+    return f"{number:.0f}"
+
+
+def route_line(reply: Reply) -> str:
+    return click.style(
+        f"[{reply.status}] {' > '.join(reply.route)} ({cost_line(reply.cost, reply.latency_ms)})", dim=True
+    )
