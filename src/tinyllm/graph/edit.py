@@ -28,7 +28,7 @@ def change(graph: Graph, *, tools: Iterable[str] = (), **fields: Any) -> Graph:
 
 
 def put_nodes(graph: Graph, nodes: Mapping[str, NodeSpec | None], **fields: Any) -> Graph:
-    """The graph with nodes added or replaced; None removes one. Several at once: one alone may not be legal."""
+    """The graph with nodes added, replaced or (None) removed: several at once; one alone may be illegal."""
     for name, node in nodes.items():
         if node is None and name not in graph.nodes:
             raise GraphError(f"no node is called {name!r}: {nearest(name, graph.nodes)}")
