@@ -137,7 +137,9 @@ def _from_file(path: Path) -> Tree:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}", hint="mend the file or move it away") from None
+        raise SettingsError(
+            f"{path}: cannot be read: {error}", hint="mend the file or move it away"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path}: this is not TOML: {error}", hint='write lines like `network = "starter"`'

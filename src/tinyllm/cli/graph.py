@@ -1,0 +1,116 @@
+"""`tinyllm graph`: shows a network, judges a file, writes a first one."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tinyllm.cli.output import json_flag, note, print_json, settings
+from tinyllm.errors import GraphError, NotFound
+
+if TYPE_CHECKING:
+    from tinyllm.graph import Graph
+
+
+class _ShowByDefault(click.Group):
+    """`graph starter` means `graph show starter`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["show", *args]
+        return super().parse_args(context, args)
+
+
+@click.group(cls=_ShowByDefault)
+def graph() -> None:
+    """Example: tinyllm graph starter
+
+    `graph [NAME|FILE]` shows a network; `graph check FILE` judges a file, `graph init` writes a first one.
+    """
+
+
+@graph.command()
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+@json_flag
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="Print a Mermaid flowchart.")
+@click.option("--svg", metavar="FILE", help="Write a picture; `-` is standard output.")
+def show(name: str | None, as_json: bool, as_mermaid: bool, svg: str | None) -> None:
+    """Example: tinyllm graph starter --svg starter.svg"""
+    from tinyllm.cli import pictures
+
+    network = _find(name)
+    if as_json:
+        print_json({"id": network.id, **network.as_json()})
+    elif as_mermaid:
+        click.echo(pictures.mermaid(network))
+    elif svg:
+        with click.open_file(svg, "w", encoding="utf-8") as file:
+            file.write(pictures.svg(network))
+        if svg != "-":
+            note(f"wrote {svg}")
+    else:
+        click.echo(pictures.text(network))
+
+
+@graph.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_flag
+@click.pass_context
+def check(context: click.Context, file: Path, as_json: bool) -> None:
+    """Example: tinyllm graph check network.yaml"""
+    try:
+        network = _read(file)
+    except GraphError as error:
+        if not as_json:
+            raise
+        print_json({"ok": False, "problems": list(error.problems)})
+        context.exit(2)
+    if as_json:
+        print_json({"ok": True, "id": network.id, "nodes": len(network.nodes)})
+    else:
+        click.echo(f"{file}: a legal network of {len(network.nodes)} nodes, {network.id}")
+
+
+@graph.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("network.yaml"))
+def init(file: Path) -> None:
+    """Example: tinyllm graph init network.yaml
+
+    Writes a commented first network; a file that is there already is left alone.
+    """
+    try:
+        with file.open("x", encoding="utf-8", newline="\n") as out:
+            out.write(files("tinyllm.cli").joinpath("first_network.yaml").read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise click.UsageError(f"{str(file)!r} is there already: name another file") from None
+    click.echo(str(file))
+    note(f'next: tinyllm ask --network {file} "what is 12% of 80?"')
+
+
+def _find(name: str | None) -> "Graph":
+    """The network called so, or in the file of that name."""
+    if name and Path(name).is_file():
+        return _read(Path(name))
+    from tinyllm.api import load
+
+    chosen = settings(network=name)
+    with load(chosen.network, settings=chosen, store=None) as net:
+        return net.graph
+
+
+def _read(file: Path) -> "Graph":
+    from tinyllm.graph import parse
+    from tinyllm.tools import TOOLS
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise GraphError(
+            f"there is no file {str(file)!r}", hint=f"`tinyllm graph init {file}` writes a first network"
+        ) from None
+    except UnicodeDecodeError:
+        raise GraphError(f"{str(file)!r} is not text", hint="a network file is YAML in UTF-8") from None
+    except OSError as error:
+        raise NotFound(f"{str(file)!r} cannot be read: {error.strerror}", hint="check the path") from None
+    return parse(text, source=str(file), tools=TOOLS)

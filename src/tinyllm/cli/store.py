@@ -1,0 +1,73 @@
+"""`tinyllm store`: how much is kept, all of it as JSON lines, and deleting what is old."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from tinyllm.cli.output import json_flag, note, print_json, settings
+from tinyllm.cli.stored import with_store
+
+if TYPE_CHECKING:
+    from tinyllm.protocols import Store
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def age(text: str) -> float:
+    """Seconds of `30d`, `12h`, `90m`, `2w` or `45s`. Raises click.BadParameter."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip().lower())
+    if not match:
+        raise click.BadParameter(f"{text!r} is not an age: write 30d, 12h or 2w")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@click.group()
+def store() -> None:
+    """Example: tinyllm store size"""
+
+
+@store.command()
+@json_flag
+def size(as_json: bool) -> None:
+    """Example: tinyllm store size --json"""
+
+    async def measure(store: "Store") -> Mapping[str, int]:
+        return await store.size()
+
+    counts = {**with_store(measure), "url": settings().store}
+    if as_json:
+        print_json(counts)
+    else:
+        for name, value in counts.items():
+            click.echo(f"{name:<8} {value}")
+
+
+@store.command()
+def export() -> None:
+    """Example: tinyllm store export > kept.jsonl"""
+
+    async def write(store: "Store") -> None:
+        async for row in store.export():
+            click.echo(json.dumps(row, ensure_ascii=False))
+
+    with_store(write)
+
+
+@store.command()
+@click.option("--older-than", required=True, metavar="AGE", callback=lambda c, p, v: age(v), help="30d, 12h, 2w.")
+@json_flag
+def purge(older_than: float, as_json: bool) -> None:
+    """Example: tinyllm store purge --older-than 30d"""
+
+    async def delete(store: "Store") -> int:
+        return await store.purge(time.time() - older_than)
+
+    deleted = with_store(delete)
+    if as_json:
+        print_json({"deleted": deleted})
+    else:
+        note(f"deleted {deleted} runs and tickets")

@@ -1,0 +1,26 @@
+"""How commands that load no network reach the store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from tinyllm.cli.output import settings
+
+if TYPE_CHECKING:
+    from tinyllm.protocols import Store
+
+T = TypeVar("T")
+
+
+def with_store(work: Callable[["Store"], Awaitable[T]]) -> T:
+    """What `work` makes of the configured store, which is closed afterwards. Raises StoreError."""
+    from tinyllm.cli.wiring import open_settings_store
+
+    async def run() -> T:
+        store = await open_settings_store(settings())
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
