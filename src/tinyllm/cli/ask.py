@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tinyllm import errors
 from tinyllm.cli.output import (
     cost_line,
     json_flag,
@@ -17,6 +18,8 @@ from tinyllm.cli.output import (
     settings,
     terminal,
 )
+from tinyllm.errors import TinyLLMError
+from tinyllm.types import Cost
 
 if TYPE_CHECKING:
     from tinyllm.api import Network
@@ -54,10 +57,9 @@ def ask(
     chosen = settings(network=network)
     with load(chosen.network, settings=chosen, store=None if no_store else "default") as net:
         if stream:
-            status = net.call(_stream(net, text, quality, seed))
+            net.call(_stream(net, text, quality, seed))
         else:
             reply = net.ask(text, quality=quality, seed=seed)
-            status = reply.status
             if as_json:
                 print_json(reply_json(reply), indent=None)
             else:
@@ -66,26 +68,28 @@ def ask(
                     note(f"ticket {reply.ticket}: answer it with `tinyllm queue answer {reply.ticket} TEXT`")
                 if terminal():
                     note(route_line(reply))
-    context.exit(1 if status == "failed" else 0)
+            if reply.status == "failed":
+                raise reply.error or TinyLLMError("the run failed", hint=f"tinyllm trace {reply.run_id}")
 
 
-async def _stream(net: "Network", text: str, quality: float, seed: int | None) -> str:
-    from tinyllm.types import Cost
-
+async def _stream(net: "Network", text: str, quality: float, seed: int | None) -> None:
     shown = ""
-    status = "failed"
+    fault = TinyLLMError("the run failed", hint="tinyllm trace last")
     async for event in net.stream(text, quality=quality, seed=seed):
         if event.kind == "token":
             shown += event.data["text"]
             click.echo(event.data["text"], nl=False)
+        elif event.kind == "node_failed":
+            kind = getattr(errors, event.data["error"], TinyLLMError)
+            fault = kind(event.data["message"], hint=event.data.get("hint", ""))
         elif event.kind == "run_finished":
             data = event.data
-            status = data["status"]
             # A gate may have rejected what was streamed: then the answer that stands follows on its own line.
             if shown.strip() != data["answer"].strip():
                 click.echo(("\n" if shown else "") + data["answer"], nl=False)
             click.echo()
             if terminal():
                 cost = cost_line(Cost(**data["cost"]), data["latency_ms"])
-                note(click.style(f"[{status}] {' > '.join(data['route'])} ({cost})", dim=True))
-    return status
+                note(click.style(f"[{data['status']}] {' > '.join(data['route'])} ({cost})", dim=True))
+            if data["status"] == "failed":
+                raise fault

@@ -24,7 +24,7 @@ _SYNC_EVERY = 64  # answers
 
 @dataclass(slots=True)
 class Tally:
-    """How a batch went. `bad` counts the lines of IN that are no question and those that could not be asked."""
+    """How a batch went. `bad` counts lines of IN that are no question or could not be asked."""
 
     written: int = 0
     skipped: int = 0
@@ -35,8 +35,12 @@ class Tally:
 
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="OUT.jsonl")
-@click.option("--jobs", type=click.IntRange(1, 256), default=4, show_default=True, help="Questions at a time.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="OUT.jsonl"
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), default=4, show_default=True, help="Questions at a time."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
 @network_flag
 @no_store_flag
@@ -56,7 +60,7 @@ def batch(
 
     IN has one JSON object a line with `id` and `query`. Run the same command again to go on where it stopped.
     """
-    if output.exists() and os.path.samefile(source, output):
+    if output.exists() and source.samefile(output):
         raise click.UsageError("IN and OUT are the same file", context)
     tally = Tally(seen=finished(output))
     from tinyllm.api import load
@@ -73,6 +77,8 @@ def batch(
             for row in questions:
                 try:
                     reply = await net.aask(row["query"], seed=seed)
+                    if isinstance(reply.error, BackendUnreachable):
+                        raise reply.error
                 except BackendUnreachable:
                     raise  # every other question would end the same way; a rerun goes on from here
                 except TinyLLMError as error:
@@ -99,9 +105,7 @@ def batch(
         finally:
             out.flush()
             os.fsync(out.fileno())
-    totals = {
-        "written": tally.written, "skipped": tally.skipped, "bad": tally.bad, "failed": tally.failed
-    }
+    totals = {"written": tally.written, "skipped": tally.skipped, "bad": tally.bad, "failed": tally.failed}
     if as_json:
         click.echo(json.dumps(totals))
     else:
@@ -159,9 +163,7 @@ def _questions(
             fault = f"not JSON: {error}"
         if len(line) > MAX_LINE:
             fault = f"longer than {MAX_LINE} bytes"
-        elif not fault and not (
-            isinstance(row, dict) and "id" in row and isinstance(row.get("query"), str)
-        ):
+        elif not fault and not (isinstance(row, dict) and "id" in row and isinstance(row.get("query"), str)):
             fault = 'not an object like {"id": 1, "query": "..."}'
         if not fault:
             key = _key(row["id"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinyllm.cli.output import json_flag, note, print_json, settings
-from tinyllm.errors import GraphError, NotFound
+from tinyllm.errors import GraphError
 
 if TYPE_CHECKING:
     from tinyllm.graph import Graph
@@ -54,13 +54,16 @@ def show(name: str | None, as_json: bool, as_mermaid: bool, svg: str | None) -> 
 
 
 @graph.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_flag
 @click.pass_context
 def check(context: click.Context, file: Path, as_json: bool) -> None:
     """Example: tinyllm graph check network.yaml"""
+    from tinyllm.cli.wiring import NODE_TOOLS, read_network
+    from tinyllm.graph import parse
+
     try:
-        network = _read(file)
+        network = parse(read_network(str(file)), source=str(file), tools=NODE_TOOLS)
     except GraphError as error:
         if not as_json:
             raise
@@ -90,27 +93,7 @@ def init(file: Path) -> None:
 
 def _find(name: str | None) -> "Graph":
     """The network called so, or in the file of that name."""
-    if name and Path(name).is_file():
-        return _read(Path(name))
-    from tinyllm.api import load
+    from tinyllm.cli.wiring import load_graph
 
     chosen = settings(network=name)
-    with load(chosen.network, settings=chosen, store=None) as net:
-        return net.graph
-
-
-def _read(file: Path) -> "Graph":
-    from tinyllm.graph import parse
-    from tinyllm.tools import TOOLS
-
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise GraphError(
-            f"there is no file {str(file)!r}", hint=f"`tinyllm graph init {file}` writes a first network"
-        ) from None
-    except UnicodeDecodeError:
-        raise GraphError(f"{str(file)!r} is not text", hint="a network file is YAML in UTF-8") from None
-    except OSError as error:
-        raise NotFound(f"{str(file)!r} cannot be read: {error.strerror}", hint="check the path") from None
-    return parse(text, source=str(file), tools=TOOLS)
+    return load_graph(chosen.network, chosen)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tinyllm.types import JSON, Cost, Reply, ToolRun
+from tinyllm.types import JSON, Cost, Reply
 
 if TYPE_CHECKING:
     from tinyllm.settings import Settings
@@ -43,22 +43,19 @@ def terminal(stream: Any = None) -> bool:
 
 def reply_json(reply: Reply) -> dict[str, JSON]:
     """A reply as the object that other tools may rely on."""
+    from tinyllm.engine.scope import tool_run_json
+
     return {
         "answer": reply.answer,
         "status": reply.status,
         "route": list(reply.route),
-        "tool_calls": [tool_json(run) for run in reply.tool_calls],
+        "tool_calls": [tool_run_json(run) for run in reply.tool_calls],
         "cost": asdict(reply.cost),
         "latency_ms": reply.latency_ms,
         "run_id": reply.run_id,
         "graph": reply.graph,
         **({"ticket": reply.ticket} if reply.ticket else {}),
     }
-
-
-def tool_json(run: ToolRun) -> dict[str, JSON]:
-    outcome = {"error": run.error} if run.result is None else {"result": run.result.value}
-    return {"name": run.call.name, "arguments": dict(run.call.arguments), **outcome}
 
 
 def cost_line(cost: Cost, milliseconds: float) -> str:

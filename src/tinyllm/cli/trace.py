@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinyllm.cli.output import amount, cost_line, json_flag, note, print_json, tool_json
+from tinyllm.cli.output import amount, cost_line, json_flag, note, print_json
 from tinyllm.cli.stored import with_store
 from tinyllm.errors import NotFound
 from tinyllm.types import Span, Trace
@@ -93,8 +93,7 @@ def _facts(span: Span) -> Iterator[str]:
         odds = ", ".join(f"{name} {share:.3f}" for name, share in best)
         yield f"chose {span.choice or 'nothing'} ({odds})"
     for run in span.tools:
-        call = tool_json(run)
-        arguments = ", ".join(f"{name}={value!r}" for name, value in call["arguments"].items())
+        arguments = ", ".join(f"{name}={value!r}" for name, value in run.call.arguments.items())
         outcome = f"failed: {run.error}" if run.result is None else run.result.text
         yield _short(f"{run.call.name}({arguments}) -> {outcome}", 300)
     for check in span.checks:
