@@ -240,7 +240,7 @@ class Scope(Protocol):
     facts: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def emit(self, kind: "Kind", **data: JSON) -> None:
+    def emit(self, kind: "Kind", /, **data: JSON) -> None:
         """Record an event of this node."""
         ...
 

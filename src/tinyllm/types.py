@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tinyllm.errors import TinyLLMError
+
 JSON = Any  # what json.loads returns; a recursive type would help no reader
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -183,7 +185,10 @@ class ToolRun:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer of a network. `route` lists node ids in the order in which they ran."""
+    """The answer of a network. `route` lists node ids in the order in which they ran.
+
+    `error` is what broke, where the status is failed; `caller_calls` are calls of the caller's own tools.
+    """
 
     answer: str
     status: Status
@@ -195,6 +200,7 @@ class Reply:
     graph: str
     ticket: str | None = None
     caller_calls: tuple[ToolCall, ...] = ()
+    error: TinyLLMError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,10 +89,11 @@ Next = Name | tuple[Name, ...]
 
 
 class Entry(Spec):
-    """Where a run begins."""
+    """Where a run begins. `carry` completes a fragment ("and in cups?") from the question before it."""
 
     kind: Literal["entry"]
     next: Next
+    carry: bool = False
     description: str = ""
 
 

@@ -1,0 +1,137 @@
+"""The Python API: `net = tinyllm.load("starter"); reply = net.ask("...")`.
+
+A network lives in an event loop of its own, in a thread, so that its connections outlast single questions;
+the synchronous and the asynchronous methods are the same calls into that loop.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tinyllm.events import Event
+from tinyllm.types import Budget, Message, Reply, Request, Sampling, ToolSpec
+
+if TYPE_CHECKING:
+    from tinyllm.cli.wiring import Wired
+    from tinyllm.settings import Settings
+
+T = TypeVar("T")
+
+
+def load(
+    name: str | None = None, *, settings: "Settings | None" = None, store: str | None = "default"
+) -> "Network":
+    """The network of that name (`starter`, `ollama`) or YAML file, ready to answer.
+
+    `store` is the URL of the store, "default" for the one of the settings, None to keep nothing on disk.
+    Raises GraphError for a file that is not legal, SettingsError, ModelFileError, StoreError.
+    """
+    from tinyllm.cli.wiring import build_network
+
+    return build_network(name, settings, store)
+
+
+class Network:
+    """A running network. Close it, or use it as a context manager, to give back threads and connections."""
+
+    def __init__(self, make: "Coroutine[Any, Any, Wired]") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tinyllm", daemon=True)
+        self._thread.start()
+        try:
+            self._wired = self.call(make)
+        except BaseException:
+            self._stop()
+            raise
+        self.graph = self._wired.graph
+        self.store = self._wired.store
+
+    def ask(self, question: str | Sequence[Message], **options: Any) -> Reply:
+        """The answer to a question or a conversation. Options are those of `request`."""
+        return self.call(self._wired.engine.run(self.request(question, **options)))
+
+    async def aask(self, question: str | Sequence[Message], **options: Any) -> Reply:
+        """`ask` for code that runs in an event loop itself; cancelling it cancels the run."""
+        work = self._wired.engine.run(self.request(question, **options))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncIterator[Event]:
+        """The events of a run as they happen; the last is `run_finished`, after the commit."""
+        events = self._wired.engine.stream(self.request(question, **options))
+        ended = object()
+
+        async def step() -> Any:
+            return await anext(events, ended)
+
+        async def close() -> None:
+            await events.aclose()
+
+        try:
+            while True:
+                event = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(step(), self._loop))
+                if event is ended:
+                    return
+                yield event
+        finally:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close(), self._loop))
+
+    def replay(self, run_id: str, forced: Mapping[str, str] | None = None) -> Reply:
+        """A stored run once more with the same seed and clock, or with the choices of some nodes changed."""
+        return self.call(self._wired.engine.replay(run_id, forced=forced))
+
+    @staticmethod
+    def request(
+        question: str | Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        sampling: Sampling | None = None,
+        user: str = "local",
+        session: str | None = None,
+        budget: Budget | None = None,
+        quality: float = 0.5,
+        seed: int | None = None,
+        clock: float | None = None,
+        forced: Mapping[str, str] | None = None,
+    ) -> Request:
+        """The request that `ask` runs: see `tinyllm.types.Request` for what each field means."""
+        messages = (Message("user", question),) if isinstance(question, str) else tuple(question)
+        return Request(
+            messages,
+            tools=tuple(tools),
+            sampling=sampling,
+            user=user,
+            session=session,
+            budget=budget or Budget(),
+            quality=quality,
+            seed=seed,
+            clock=clock,
+            forced=forced or {},
+        )
+
+    def call(self, work: "Coroutine[Any, Any, T]") -> T:
+        """Run a coroutine in the network's loop and wait for its value; Ctrl-C cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Give back every thread, connection and file. Safe to call twice."""
+        if self._loop.is_closed():
+            return
+        self.call(self._wired.close())
+        self._stop()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> "Network":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,171 @@
+"""Joins settings, networks and implementations: the only place that builds objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyllm.api import Network
+from tinyllm.engine import Engine
+from tinyllm.errors import GraphError, NotFound, SettingsError
+from tinyllm.graph import Graph, Model, Specialist, nearest, parse, put_nodes, successors
+from tinyllm.protocols import Backend, Parts, Router, Store, Tool
+from tinyllm.settings import Settings, read_settings
+from tinyllm.starter import shipped as shipped_files
+from tinyllm.store import open_store
+from tinyllm.tools.table import TOOLS
+from tinyllm.types import Request
+
+BUILTIN = "builtin"
+NODE_TOOLS = sorted(set(TOOLS) - {"function"})
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the networks that ship."""
+    return tuple(shipped_files.networks())
+
+
+def load_graph(name: str, settings: Settings) -> Graph:
+    """The graph of a shipped name or a YAML file; a larger model of the settings joins it as a node.
+
+    Raises NotFound for neither, GraphError for a file that is not legal.
+    """
+    graph = parse(read_network(name), source=name, tools=NODE_TOOLS)
+    return connect_larger(graph, settings.larger) if settings.larger else graph
+
+
+def read_network(name: str) -> str:
+    """The YAML text behind a shipped name or a path."""
+    if name in shipped_files.networks():
+        return shipped_files.network(name)
+    path = Path(name)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = nearest(name, shipped())
+        raise NotFound(
+            f"there is no network and no file {name!r}", hint=f"{known} `tinyllm graph init` writes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GraphError(f"{name}: cannot be read: {error}", hint="give a YAML file in UTF-8") from None
+
+
+def connect_larger(graph: Graph, larger: str) -> Graph:
+    """The graph with a node `larger` that takes over what its specialists cannot answer; an edit like any other."""
+    if "larger" in graph.nodes:
+        return graph
+    backend, _, model = larger.partition("/")
+    exits = [name for name, spec in graph.nodes.items() if spec.kind == "exit"]
+    nodes: dict[str, Any] = {"larger": Specialist(kind="specialist", model="larger", next=exits[0])}
+    for name, spec in graph.nodes.items():
+        if spec.kind in ("specialist", "tool") and spec.larger is None and successors(spec):
+            nodes[name] = spec.model_copy(update={"larger": "larger"})
+        elif spec.kind == "router" and spec.otherwise is None:
+            nodes[name] = spec.model_copy(update={"otherwise": "larger"})
+    models = {**graph.models, "larger": Model(backend=backend, model=model)}
+    return put_nodes(graph, nodes, models=models, tools=NODE_TOOLS)
+
+
+def build_parts(graph: Graph, settings: Settings, folder: Path) -> Parts:
+    """The implementations behind the names of the graph; nothing is loaded or connected before it is used."""
+    backends: dict[str, Backend] = {}
+    routers: dict[str, Router] = {}
+    for name, model in graph.models.items():
+        if model.backend != BUILTIN:
+            backends[name] = _backend(name, model, settings)
+        elif model.model.startswith("router"):
+            from tinyllm.backends.reader import LinearRouter
+
+            routers[name] = LinearRouter(*shipped_files.weights(model.model))
+        else:
+            from tinyllm.backends.reader import LinearBackend
+            from tinyllm.starter.calls import OPS
+
+            path, sha256 = shipped_files.weights(model.model)
+            backends[name] = LinearBackend(name, path, OPS, sha256)
+    return Parts(backends, _tools(graph, settings, folder), routers)
+
+
+def _backend(name: str, model: Model, settings: Settings) -> Backend:
+    from tinyllm.backends import KINDS, build
+
+    options: dict[str, Any] = dict(model.options)
+    kind = model.backend
+    if kind in settings.backends:
+        known = settings.backends[kind]
+        kind, options = known.kind, {**known.options, **options}
+    elif kind not in KINDS:
+        raise SettingsError(
+            f"model {name!r} runs on the backend {kind!r}, which the settings do not have",
+            hint=f"{nearest(kind, [*settings.backends, *KINDS, BUILTIN])}; or add [backends.{kind}] to tinyllm.toml",
+        )
+    if model.model:
+        options["path" if kind == "llamacpp" else "model"] = model.model
+    if model.parameters:
+        options["parameters"] = model.parameters
+    return build(name, kind, options)
+
+
+def _tools(graph: Graph, settings: Settings, folder: Path) -> Mapping[str, Tool]:
+    used: set[str] = set()
+    for node in graph.nodes.values():
+        used |= set(getattr(node, "tools", ())) | ({node.tool} if node.kind == "tool" else set())
+    return {name: _tool(name, graph, settings, folder) for name in sorted(used)}
+
+
+def _tool(name: str, graph: Graph, settings: Settings, folder: Path) -> Tool:
+    if name in graph.tools:
+        return TOOLS["function"](graph.tools[name], name=name, folder=folder)
+    if name == "lookup":
+        if settings.docs_dir is None:
+            raise SettingsError(
+                "the tool 'lookup' has no folder to read", hint="set docs_dir in tinyllm.toml"
+            )
+        return TOOLS[name](settings.docs_dir)
+    return TOOLS[name]()
+
+
+async def open_settings_store(settings: Settings) -> Store:
+    """The store of the settings, with their retention."""
+    days = settings.retention_days
+    return await open_store(settings.store, retention=days * 86400 if days else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A network's objects, joined."""
+
+    graph: Graph
+    engine: Engine
+    store: Store
+    parts: Parts
+
+    async def close(self) -> None:
+        for backend in self.parts.backends.values():
+            await backend.close()
+        for tool in self.parts.tools.values():
+            if hasattr(tool, "close"):
+                tool.close()
+        await self.store.close()
+
+
+def build_network(name: str | None, settings: Settings | None, store: str | None) -> Network:
+    """The running network of `tinyllm.load`."""
+    settings = settings or read_settings().settings
+    name = name or settings.network
+    return Network(_wire(name, settings, store))
+
+
+async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
+    graph = load_graph(name, settings)
+    folder = Path(name).parent if Path(name).exists() else Path()
+    parts = build_parts(graph, settings, folder)
+    if store == "default":
+        opened = await open_settings_store(settings)
+    else:
+        opened = await open_store(store or "memory:")
+
+    async def resolve(request: Request) -> Graph:
+        return graph
+
+    return Wired(graph, Engine(resolve, lambda _: parts, opened), opened, parts)

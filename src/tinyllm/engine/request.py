@@ -1,0 +1,71 @@
+"""A request made whole and clean before a run, and as plain data so that a stored run can be repeated."""
+
+import secrets
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from tinyllm.errors import RequestError, RequestTooLarge
+from tinyllm.types import JSON, Budget, Message, Request, Sampling, ToolCall, ToolSpec
+
+MAX_CHARACTERS = 200_000
+
+
+def checked(request: Request) -> Request:
+    """The request with seed and clock set and its text free of control characters.
+
+    Raises RequestError for an empty question and RequestTooLarge for one beyond MAX_CHARACTERS.
+    """
+    size = sum(len(message.content) for message in request.messages)
+    if size > MAX_CHARACTERS:
+        raise RequestTooLarge(
+            f"the question has {size} characters, the most is {MAX_CHARACTERS}",
+            hint="send the part that matters, or put the text into a folder for the lookup tool",
+        )
+    messages = tuple(replace(turn, content=_clean(turn.content)) for turn in request.messages)
+    request = replace(request, messages=messages)
+    if not request.text.strip():
+        raise RequestError("the question is empty", hint='ask something: tinyllm ask "what is 15% of 80"')
+    return replace(
+        request,
+        seed=request.seed if request.seed is not None else secrets.randbelow(2**31),
+        clock=request.clock if request.clock is not None else time.time(),
+    )
+
+
+def to_json(request: Request) -> dict[str, JSON]:
+    """The request as plain JSON values."""
+    data = asdict(request)
+    data["forced"] = dict(request.forced)
+    return data
+
+
+def from_json(data: Any) -> Request:
+    """The request that `to_json` wrote."""
+    messages = tuple(
+        Message(
+            turn["role"],
+            turn["content"],
+            tuple(ToolCall(**call) for call in turn["tool_calls"]),
+            turn["tool_call_id"],
+        )
+        for turn in data["messages"]
+    )
+    sampling = data["sampling"]
+    if sampling is not None:
+        sampling = Sampling(**{**sampling, "stop": tuple(sampling["stop"])})
+    return Request(
+        **{
+            **data,
+            "messages": messages,
+            "tools": tuple(ToolSpec(**tool) for tool in data["tools"]),
+            "sampling": sampling,
+            "budget": Budget(**data["budget"]),
+        }
+    )
+
+
+def _clean(text: str) -> str:
+    """Without control characters (but line ends and tabs) and lone surrogates, which no model or store takes."""
+    kept = "".join(c for c in text if c in "\n\t" or (c >= " " and c != "\x7f"))
+    return kept.encode("utf-8", "replace").decode("utf-8")

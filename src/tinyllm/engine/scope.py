@@ -1,0 +1,101 @@
+"""What a node may do during one execution, with retries, breaker, budget and record applied."""
+
+import asyncio
+import random
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from tinyllm.errors import BackendBusy, BackendError, ToolError, ToolTimeout
+from tinyllm.events import Kind
+from tinyllm.protocols import Backend, Candidate, Tool, ToolContext
+from tinyllm.types import JSON, Chunk, Completion, Cost, Prompt, ToolCall, ToolRun
+
+if TYPE_CHECKING:
+    from tinyllm.engine.run import Run
+
+TOOL_SECONDS = 30.0  # beyond any shipped tool's own limit: the last resort against one that hangs
+FIRST_WAIT = 0.2  # seconds before the first retry; doubles, with jitter
+
+
+class NodeScope:
+    """The `Scope` of one node in one run."""
+
+    def __init__(
+        self, run: "Run", node: str, candidates: tuple[Candidate, ...], context: ToolContext
+    ) -> None:
+        self.run = run
+        self.node = node
+        self.candidates = candidates
+        self.context = context
+        self.request = run.request
+        self.text = run.text
+        self.facts = run.facts
+        self.notes = tuple(run.notes)
+
+    def emit(self, kind: Kind, /, **data: JSON) -> None:
+        self.run.emit(kind, self.node, **data)
+
+    def forced(self) -> str | None:
+        return self.request.forced.get(self.node)
+
+    async def complete(self, backend: Backend, prompt: Prompt, *, retries: int = 1) -> Completion:
+        breaker = self.run.breaker(backend.name)
+        attempt = 0
+        while True:
+            breaker.check()
+            try:
+                completion = await self._once(backend, prompt)
+            except BackendError as error:
+                breaker.failed()
+                self.emit("model_called", model=backend.name, error=error.message, attempt=attempt)
+                if not error.retryable or attempt >= retries or breaker.open:
+                    raise
+                wait = FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5)
+                asked = error.retry_after if isinstance(error, BackendBusy) else None
+                await asyncio.sleep(max(wait, asked or 0.0))
+                attempt += 1
+                continue
+            breaker.succeeded()
+            self.emit("model_called", model=backend.name, cost=asdict(completion.cost), attempt=attempt)
+            self.run.spend(completion.cost)
+            return completion
+
+    async def _once(self, backend: Backend, prompt: Prompt) -> Completion:
+        """One stream folded; its tokens go to the caller, marked final where nothing can reject them."""
+        parts: list[str] = []
+        last: Chunk | None = None
+        final = self.node in self.run.plan.final
+        async for chunk in backend.stream(prompt):
+            if chunk.text:
+                parts.append(chunk.text)
+                self.emit("token", text=chunk.text, final=final)
+            if chunk.finish is not None:
+                last = chunk
+        assert last is not None and last.finish is not None  # the conformance suite holds every backend to it
+        return Completion("".join(parts), last.tool_calls, last.finish, last.cost or Cost(), last.scores)
+
+    async def use(self, tool: Tool, call: ToolCall) -> ToolRun:
+        try:
+            async with asyncio.timeout(TOOL_SECONDS):
+                result = await tool.call(call.arguments, self.context)
+        except ToolError as error:
+            made = ToolRun(call, None, str(error.message))
+        except TimeoutError:
+            made = ToolRun(
+                call, None, ToolTimeout(f"tool {call.name!r} hung for {TOOL_SECONDS:.0f} s").message
+            )
+        else:
+            made = ToolRun(call, result)
+        self.emit("tool_called", **tool_run_json(made))
+        return made
+
+    async def park(self, reason: str) -> str:
+        return await self.run.park(reason)
+
+
+def tool_run_json(made: ToolRun) -> dict[str, JSON]:
+    """A tool run as the plain data that events and replies carry."""
+    data: dict[str, JSON] = {"name": made.call.name, "arguments": dict(made.call.arguments)}
+    if made.result is not None:
+        return data | {"result": made.result.value, "text": made.result.text}
+    return data | {"error": made.error}

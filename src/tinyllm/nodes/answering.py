@@ -1,0 +1,119 @@
+"""The nodes that answer: a specialist (a language model with tools) and a tool without a model."""
+
+import asyncio
+from typing import cast
+
+from tinyllm.graph import Graph, Specialist, ToolNode
+from tinyllm.protocols import Candidate, Outcome, Parts, Scope
+from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
+
+REFUSE = ToolSpec(
+    "refuse",
+    "Say that you cannot answer this, and why. Use it rather than guess.",
+    {"type": "object", "properties": {"reason": {"type": "string"}}, "additionalProperties": False},
+)
+"""A call that every model may make: it ends the node's work and sends the run to recovery."""
+
+BAD_CALLS = 1  # how many failing calls a model may repair before its node gives up
+
+
+class SpecialistNode:
+    """Asks its model, runs the tools that it calls, and hands the results back until it answers.
+
+    A failing call is given back once with the tool's advice; a second one ends the node's work. Calls of tools
+    that the caller brought are not run here: they go out with the answer.
+    """
+
+    def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
+        self.name = name
+        self.spec = cast(Specialist, graph.nodes[name])
+        self.backend = parts.backends[self.spec.model]
+        self.tools = {tool: parts.tools[tool] for tool in self.spec.tools}
+        self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else ""
+
+    async def run(self, scope: Scope) -> Outcome:
+        messages = self._messages(scope)
+        specs = (*(tool.spec for tool in self.tools.values()), *scope.request.tools)
+        runs: list[ToolRun] = []
+        for _ in range(self.spec.turns):
+            completion = await scope.complete(
+                self.backend, self._prompt(tuple(messages), specs, scope), retries=self.spec.retries
+            )
+            refusal = next((call for call in completion.tool_calls if call.name == REFUSE.name), None)
+            if refusal is not None:
+                reason = str(refusal.arguments.get("reason") or "the specialist cannot answer this")
+                return Outcome(Candidate(self.name, reason, tuple(runs), refused=True), failed=reason)
+            if not completion.tool_calls:
+                return self._answer(completion, runs)
+            theirs = {tool.name for tool in scope.request.tools} - set(self.tools)
+            if any(call.name in theirs for call in completion.tool_calls):
+                answer = Candidate(
+                    self.name, completion.text, tuple(runs), caller_calls=completion.tool_calls
+                )
+                return Outcome(answer)
+            made = await asyncio.gather(*(self._use(scope, call) for call in completion.tool_calls))
+            runs += made
+            failures = [run for run in runs if run.error is not None]
+            if len(failures) > BAD_CALLS:
+                return Outcome(failed=f"its call of {failures[-1].call.name!r} failed: {failures[-1].error}")
+            messages.append(Message("assistant", completion.text, tool_calls=completion.tool_calls))
+            messages += [_result(run) for run in made]
+        return Outcome(failed=f"it made {self.spec.turns} rounds of tool calls without an answer")
+
+    def _prompt(self, messages: tuple[Message, ...], specs: tuple[ToolSpec, ...], scope: Scope) -> Prompt:
+        own = Sampling(self.spec.temperature, max_tokens=self.spec.max_tokens, seed=scope.context.seed)
+        return Prompt(
+            messages,
+            tools=(*specs, REFUSE) if specs else (),
+            sampling=scope.request.sampling or own,
+            adapter=self.spec.adapter,
+            timeout=self.spec.timeout,
+        )
+
+    def _messages(self, scope: Scope) -> list[Message]:
+        """The conversation under the node's own prompt; the question stands as the entry node read it."""
+        system = [self.prompt] if self.prompt else []
+        if scope.facts:
+            system.append("Known about the user:\n" + "\n".join(f"- {fact}" for fact in scope.facts))
+        if scope.notes:
+            system.append("An earlier answer was rejected: " + scope.notes[-1])
+        turns = list(scope.request.messages)
+        last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
+        if last is not None:
+            turns[last] = Message("user", scope.text)
+        return ([Message("system", "\n\n".join(system))] if system else []) + turns
+
+    def _answer(self, completion: Completion, runs: list[ToolRun]) -> Outcome:
+        text = completion.text.strip()
+        if not text:
+            return Outcome(failed="it answered nothing")
+        return Outcome(Candidate(self.name, text, tuple(runs)))
+
+    async def _use(self, scope: Scope, call: ToolCall) -> ToolRun:
+        tool = self.tools.get(call.name)
+        if tool is None:
+            known = ", ".join(self.tools) or "none"
+            run = ToolRun(call, None, f"there is no tool {call.name!r}; the tools are: {known}")
+            scope.emit("tool_called", name=call.name, arguments=dict(call.arguments), error=run.error)
+            return run
+        return await scope.use(tool, call)
+
+
+class Direct:
+    """Gives the question, as it stands, to a tool: no model, no cost. A tool's error leads to recovery."""
+
+    def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
+        self.name = name
+        self.spec = cast(ToolNode, graph.nodes[name])
+        self.tool = parts.tools[self.spec.tool]
+
+    async def run(self, scope: Scope) -> Outcome:
+        run = await scope.use(self.tool, ToolCall(self.spec.tool, {self.spec.argument: scope.text}))
+        if run.result is None:
+            return Outcome(failed=run.error)
+        return Outcome(Candidate(self.name, run.result.text, (run,)))
+
+
+def _result(run: ToolRun) -> Message:
+    text = run.result.text if run.result is not None else f"error: {run.error}"
+    return Message("tool", text, tool_call_id=run.call.id)

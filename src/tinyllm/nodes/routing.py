@@ -1,0 +1,94 @@
+"""The router node: which specialist takes this question?
+
+Works with any `Router` (the hashed n-gram one is the default) and with any language model that can name one
+of several labels.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from tinyllm.errors import BadReply
+from tinyllm.graph import Graph, RouterNode
+from tinyllm.protocols import Backend, Choice, Outcome, Parts, Router, Scope
+from tinyllm.types import Message, Prompt, Sampling
+
+INSTRUCTION = """You route questions to specialists. Answer with JSON: {"route": "<name>"}.
+The specialists:
+"""
+
+
+class Routing:
+    """Takes the most probable route, or says that it does not know; every choice is logged with its odds."""
+
+    def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
+        self.spec = cast(RouterNode, graph.nodes[name])
+        self.router: Router | None = parts.routers.get(self.spec.model)
+        self.backend = parts.backends.get(self.spec.model)
+        self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else INSTRUCTION
+
+    async def run(self, scope: Scope) -> Outcome:
+        labels = tuple(self.spec.routes)
+        forced = scope.forced()
+        if forced is not None:
+            choice = Choice(forced, {forced: 1.0})
+        elif self.router is not None:
+            choice = await self.router.choose(scope.text, labels)
+        else:
+            choice = await self._ask(scope, labels)
+        label = choice.label
+        if label is not None and choice.probabilities.get(label, 0.0) < self.spec.threshold:
+            label = None
+        scope.emit(
+            "choice_made", choice=label, probabilities=dict(choice.probabilities), forced=forced is not None
+        )
+        if label is not None:
+            return Outcome(go=self.spec.routes[label].to)
+        if self.spec.otherwise is not None:
+            return Outcome(go=self.spec.otherwise)
+        return Outcome(failed="the router knows no specialist for this")
+
+    async def _ask(self, scope: Scope, labels: Sequence[str]) -> Choice:
+        """The choice of a language model, held to the labels by a JSON schema.
+
+        Its probability is that of the tokens it wrote, where the backend tells; else the choice counts as 1.
+        """
+        backend = cast(Backend, self.backend)
+        described = "\n".join(f"- {label}: {self.spec.routes[label].when or label}" for label in labels)
+        schema = {
+            "type": "object",
+            "properties": {"route": {"type": "string", "enum": list(labels)}},
+            "required": ["route"],
+            "additionalProperties": False,
+        }
+        prompt = Prompt(
+            (Message("system", self.prompt + described), Message("user", scope.text)),
+            sampling=Sampling(max_tokens=40),
+            json_schema=schema,
+            scores=True,
+        )
+        completion = await scope.complete(backend, prompt)
+        label = _label(completion.text, labels)
+        if label is None:
+            raise BadReply(
+                f"router model {self.spec.model!r} answered {completion.text[:80]!r}, which names no route",
+                hint=f"its routes are {', '.join(labels)}; a larger router model or clearer `when:` helps",
+            )
+        probability = (
+            math.exp(sum(score.logprob for score in completion.scores)) if completion.scores else 1.0
+        )
+        rest = (1.0 - probability) / max(1, len(labels) - 1)
+        odds: Mapping[str, float] = {name: probability if name == label else rest for name in labels}
+        return Choice(label, odds, completion.cost)
+
+
+def _label(text: str, labels: Sequence[str]) -> str | None:
+    """The label in an answer: the JSON that was asked for, or a bare name from a model that forgot it."""
+    try:
+        found = json.loads(text)
+        named = found.get("route") if isinstance(found, dict) else found
+    except json.JSONDecodeError:
+        named = text
+    cleaned = str(named).strip().strip("\"'.`").lower()
+    return next((label for label in labels if label.lower() == cleaned), None)
