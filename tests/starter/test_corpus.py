@@ -9,13 +9,14 @@ from random import Random
 
 import pytest
 
+from tinyllm.backends.reader import LinearReader, is_legal, vector
 from tinyllm.errors import NotFound
 from tinyllm.slots import REFUSE, find
 from tinyllm.starter import fillers, human
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import Pattern, dress, examples, fill, from_humans, from_patterns, patterns, slip
 from tinyllm.starter.human import Row
-from tinyllm.starter.linear import LinearReader, is_legal, skill, train_reader, train_router, vector
+from tinyllm.starter.linear import route, train_reader, train_router
 
 ROWS = [
     Row("what is 30% off 279", "calculator", (("percent_off", "30", "279"),)),
@@ -37,7 +38,7 @@ def test_every_operation_comes_up_and_every_example_is_legal() -> None:
     for name, lines in patterns().items():
         made = [example for line in lines for example in [fill(line, random)] if example]
         assert len(made) >= 0.6 * len(lines), name
-        assert all(is_legal(example.call, example.slots) for example in made)
+        assert all(is_legal(example.call, example.slots, OPS) for example in made)
     drawn = Counter(example.call.split()[0] for example in from_patterns(3, 2_000, refusals=0.2))
     assert 0.15 < drawn[REFUSE] / 2_000 < 0.25
     assert len(drawn) > 100
@@ -145,15 +146,16 @@ def test_the_linear_reader_reads(reader: LinearReader, text: str, call: str) -> 
 def test_the_linear_reader_never_names_what_is_absent(reader: LinearReader) -> None:
     for text in ("", "percent off", "spell", "convert 5", "grams in pounds in cups", "30% off", "\x00"):
         slots = find(text)
-        assert is_legal(reader.read(slots).call, slots)
+        assert is_legal(reader.read(slots).call, slots, OPS)
 
 
-def test_the_router_tells_skills_apart() -> None:
+def test_the_router_tells_routes_apart() -> None:
     drawn = from_patterns(1, 2_500)
     router = train_router(drawn, seed=0)
     assert set(router.labels) == {op.tool or REFUSE for op in OPS.values()}
     held = from_patterns(2, 300)
     right = sum(
-        router.labels[int(router.probabilities(vector(e.slots)).argmax())] == skill(e.call) for e in held
+        router.labels[int(router.probabilities(vector(e.slots, router.bits)).argmax())] == route(e)
+        for e in held
     )
     assert right > 0.8 * len(held)

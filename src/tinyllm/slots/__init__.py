@@ -1,6 +1,7 @@
 """Slots: what a request holds that a call may point at, and the language of such calls."""
 
 from tinyllm.slots.calls import REFUSE, Op, Ops, fill, grammar, legal_calls, literal_call, point, read_call
+from tinyllm.slots.carry import carry
 from tinyllm.slots.find import Slot, Slots, find
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Ops",
     "Slot",
     "Slots",
+    "carry",
     "fill",
     "find",
     "grammar",

@@ -1,0 +1,211 @@
+"""The linear reader as a model, and the linear router: hashed n-grams over a request with slots.
+
+The reader takes a whole call over slots for one class, and chooses among the legal ones only, so that it can
+never point at what is not there. Knows nothing about which operations there are: the caller's table says.
+"""
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyllm.backends.words import told
+from tinyllm.errors import BackendError, ModelFileError, ToolError
+from tinyllm.protocols import Choice
+from tinyllm.routing import Linear, features, from_bytes
+from tinyllm.slots import REFUSE, Ops, Slots, fill, find, read_call
+from tinyllm.types import Chunk, Cost, Prompt, ToolCall
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Mask = np.ndarray[Any, Any]
+
+_REBUILD = "run `tinyllm starter train` to rebuild it"
+_MOST_MASKS = 5_000
+_ERROR = "error:"  # how the text of a failed tool call begins
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A call over slots and how probable it is, among all legal calls of the request."""
+
+    call: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinearReader:
+    """Reads a request into a call. One of its predictions costs well under a millisecond."""
+
+    model: Linear
+    ops: Ops
+    _masks: "dict[tuple[tuple[str, str], ...], Mask]" = field(default_factory=dict, repr=False)
+
+    def read(self, slots: Slots, tools: Collection[str] | None = None) -> Reading:
+        """The most probable legal call; of these `tools` alone, or a refusal, where they are given.
+
+        The probability is among all legal calls even then: few tools make no reading surer.
+        """
+        import numpy as np
+
+        odds = self.model.probabilities(vector(slots, self.model.bits), self._legal(slots))
+        if tools is not None:
+            odds = np.where([self._tool(label) in ("", *tools) for label in self.model.labels], odds, 0.0)
+        best = int(odds.argmax())
+        return Reading(self.model.labels[best], float(odds[best]))
+
+    def _tool(self, label: str) -> str | None:
+        op = self.ops.get(label.split()[0])
+        return op.tool if op else None
+
+    def _legal(self, slots: Slots) -> "Mask":
+        """Which labels are legal calls: it depends on the names and sorts of the slots alone, and is kept."""
+        import numpy as np
+
+        key = tuple(
+            (name, slot.value if slot.sort == "time" else slot.sort) for name, slot in slots.values.items()
+        )
+        mask = self._masks.get(key)
+        if mask is None:
+            mask = np.array([is_legal(label, slots, self.ops) for label in self.model.labels])
+            if len(self._masks) < _MOST_MASKS:
+                self._masks[key] = mask
+        return mask
+
+
+def vector(slots: Slots, bits: int) -> list[int]:
+    """A request as a classifier sees it: its text with slot names, and what the slots hold in a word."""
+    return features(slots.template, slots.notes, bits=bits)
+
+
+def is_legal(call: str, slots: Slots, ops: Ops) -> bool:
+    try:
+        read_call(call, slots, ops)
+    except ToolError:
+        return False
+    return True
+
+
+def load(path: Path, sha256: str | None = None) -> Linear:
+    """The classifier in a file. Raises ModelFileError where it is missing, damaged or not the one meant."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{str(path)!r} cannot be read: {error.strerror}", hint=_REBUILD) from error
+    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
+        message = f"{str(path)!r} has the SHA-256 {found[:12]}..., and {sha256[:12]}... is expected"
+        raise ModelFileError(message, hint=_REBUILD)
+    try:
+        return from_bytes(data, repr(str(path)))
+    except ModelFileError as error:
+        raise ModelFileError(error.message, hint=_REBUILD) from error
+
+
+class LinearBackend:
+    """Answers a question with one tool call, or with the call `refuse` where it is not sure; answers a tool's
+    result with the text of it.
+
+    Sure is what the file's card says: `thresholds`, the least probability to answer by tool (default 0.5).
+    The file is read when it is first needed.
+    """
+
+    def __init__(self, name: str, path: Path, ops: Ops, sha256: str | None = None) -> None:
+        self.name = name
+        self.path = path
+        self.ops = ops
+        self.sha256 = sha256
+        self._reader: LinearReader | None = None
+        self._closed = False
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+        reader = self._ready()
+        last = prompt.messages[-1]
+        if last.role != "tool":
+            yield self._read(reader, prompt)
+        elif last.content.startswith(_ERROR):
+            reason = last.content.removeprefix(_ERROR).strip()
+            yield Chunk(tool_calls=(_refusal(reason),), finish="tool_calls", cost=Cost())
+        else:
+            words, finish = told(last.content, prompt.sampling)
+            for word in words:
+                yield Chunk(word)
+            yield Chunk(finish=finish, cost=Cost())
+
+    def _read(self, reader: LinearReader, prompt: Prompt) -> Chunk:
+        start = time.perf_counter()
+        text = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
+        slots = find(text)
+        call = self._call(reader, slots, {tool.name for tool in prompt.tools})
+        cost = Cost(
+            macs=len(vector(slots, reader.model.bits)) * len(reader.model.labels),
+            tokens_in=len(text.split()),
+            tokens_out=1,
+            milliseconds=(time.perf_counter() - start) * 1e3,
+        )
+        return Chunk(tool_calls=(call,), finish="tool_calls", cost=cost)
+
+    def _call(self, reader: LinearReader, slots: Slots, tools: Collection[str]) -> ToolCall:
+        if slots.cut:
+            return _refusal(f"the question is longer than the {len(slots.text)} characters that are read")
+        reading = reader.read(slots, tools)
+        try:
+            call = fill(reading.call, slots, self.ops)
+        except ToolError as error:
+            return _refusal(error.message)
+        if call is None:
+            return _refusal("this asks for nothing that the tools here compute")
+        thresholds: Mapping[str, float] = reader.model.card.get("thresholds", {})
+        if reading.probability < thresholds.get(call.name, 0.5):
+            return _refusal(
+                f"it is not clear what is asked: the likeliest reading is {reading.probability:.0%} sure"
+            )
+        return call
+
+    def _ready(self) -> LinearReader:
+        if self._closed:
+            raise BackendError(f"model {self.name!r} is closed", hint="build it again")
+        if self._reader is None:
+            self._reader = LinearReader(load(self.path, self.sha256), self.ops)
+        return self._reader
+
+    async def probe(self) -> str:
+        return f"{self.name}: {len(self._ready().model.labels)} calls known, read from {self.path.name}"
+
+    async def close(self) -> None:
+        self._closed = True
+        self._reader = None
+
+
+class LinearRouter:
+    """Routes by the probabilities of the labels in its file; what else the file knows is under no label.
+
+    So None is chosen where a refusal, or a label that is not offered, is likelier than each one offered.
+    """
+
+    def __init__(self, path: Path, sha256: str | None = None) -> None:
+        self.path = path
+        self.sha256 = sha256
+        self._model: Linear | None = None
+
+    async def choose(self, text: str, labels: Sequence[str]) -> Choice:
+        """The choice for a text. Raises ModelFileError where the file cannot be used."""
+        start = time.perf_counter()
+        if self._model is None:
+            self._model = load(self.path, self.sha256)
+        known, on = self._model.labels, vector(find(text), self._model.bits)
+        odds = {label: float(p) for label, p in zip(known, self._model.probabilities(on), strict=True)}
+        likeliest = max(odds, key=lambda label: odds[label])
+        cost = Cost(
+            macs=len(on) * len(known),
+            tokens_in=len(text.split()),
+            milliseconds=(time.perf_counter() - start) * 1e3,
+        )
+        chosen = likeliest if likeliest in labels else None
+        return Choice(chosen, {label: odds.get(label, 0.0) for label in labels}, cost)
+
+
+def _refusal(reason: str) -> ToolCall:
+    return ToolCall(REFUSE, {"reason": reason})

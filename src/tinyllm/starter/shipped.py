@@ -1,0 +1,33 @@
+"""Where the shipped networks and weights lie. Knows nothing about what is in them."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from tinyllm.errors import NotFound
+
+_ROOT = Path(str(resources.files("tinyllm.starter")))
+WEIGHTS = _ROOT / "weights"
+NETWORKS = _ROOT / "networks"
+
+
+def networks() -> list[str]:
+    """The names of the shipped networks."""
+    return sorted(path.stem for path in NETWORKS.glob("*.yaml"))
+
+
+def network(name: str) -> Path:
+    """The file of a shipped network. Raises NotFound naming those there are."""
+    if name not in networks():
+        raise NotFound(f"no network called {name!r} is shipped", hint=f"take {' or '.join(networks())}")
+    return NETWORKS / f"{name}.yaml"
+
+
+def weights(file: str) -> tuple[Path, str]:
+    """The path and the SHA-256 of a shipped weights file, such as "reader.linear". Raises NotFound."""
+    try:
+        manifest = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
+        return WEIGHTS / file, str(manifest[file]["sha256"])
+    except (OSError, ValueError, KeyError) as error:
+        message = f"no weights called {file!r} are shipped"
+        raise NotFound(message, hint="run `tinyllm starter train` to rebuild them") from error
