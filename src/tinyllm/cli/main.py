@@ -83,14 +83,16 @@ class Commands(click.Group):
             if os.environ.get("TINYLLM_DEBUG"):
                 raise
             _tell(
-                f"unexpected {type(error).__name__}: {error}", "set TINYLLM_DEBUG=1 to see where, and report it"
+                f"unexpected {type(error).__name__}: {error}",
+                "set TINYLLM_DEBUG=1 to see where, and report it",
             )
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _tell(message: str, hint: str) -> None:
-    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    color = False if os.environ.get("NO_COLOR") else None
+    click.echo(f"{click.style('error:', fg='red')} {message}", err=True, color=color)
     if hint:
         click.echo(f"next: {hint}", err=True)
 
@@ -104,7 +106,9 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Version."
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Example: tinyllm ask "what is 847 * 392?"

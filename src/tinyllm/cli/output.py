@@ -25,7 +25,11 @@ def settings(**flags: Any) -> "Settings":
     """The settings in force, flags above all."""
     from tinyllm.settings import read_settings
 
-    return read_settings(flags).settings
+    chosen = read_settings(flags).settings
+    context = click.get_current_context(silent=True)
+    if context and context.color is None and chosen.color != "auto":
+        context.color = chosen.color == "always"
+    return chosen
 
 
 def print_json(value: JSON, *, indent: int | None = 2) -> None:

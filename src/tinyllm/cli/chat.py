@@ -1,0 +1,67 @@
+"""`tinyllm chat`: a conversation; each question is asked with what was said before."""
+
+import uuid
+
+import click
+
+from tinyllm.cli.output import (
+    network_flag,
+    no_store_flag,
+    note,
+    print_json,
+    reply_json,
+    route_line,
+    settings,
+    terminal,
+)
+from tinyllm.errors import TinyLLMError
+from tinyllm.types import Message
+
+_TURNS = 40  # messages that the network still sees
+
+
+@click.command()
+@network_flag
+@no_store_flag
+@click.option("--json", "as_json", is_flag=True, help="Print one object a reply.")
+def chat(network: str | None, no_store: bool, as_json: bool) -> None:
+    """Example: tinyllm chat
+
+    Ask, and ask on: "how many ml are in 3 cups?", then "and in pints?". An empty line is passed over;
+    `exit`, Ctrl-D or Ctrl-C ends it.
+    """
+    from tinyllm.api import load
+
+    chosen = settings(network=network)
+    session = uuid.uuid4().hex
+    said: list[Message] = []
+    lines = click.get_text_stream("stdin")
+    asking = terminal(lines) and terminal()
+    if asking:
+        note(f"network {chosen.network}; `exit` or Ctrl-D ends")
+    with load(chosen.network, settings=chosen, store=None if no_store else "default") as net:
+        while True:
+            if asking:
+                click.echo("> ", nl=False, err=True)
+            line = lines.readline()
+            text = line.strip()
+            if not line or text in ("exit", "quit", "/exit", "/quit"):
+                return
+            if not text:
+                continue
+            said = [*said, Message("user", text)][-_TURNS:]
+            try:
+                reply = net.ask(said, session=session)
+            except TinyLLMError as error:  # one question that cannot be taken does not end the conversation
+                note(f"error: {error.message}\nnext: {error.hint or 'ask it differently'}")
+                said.pop()
+                continue
+            if as_json:
+                print_json(reply_json(reply), indent=None)
+            else:
+                click.echo(reply.answer)
+            if reply.error:
+                note(f"error: {reply.error.message}\nnext: {reply.error.hint or 'tinyllm doctor'}")
+            if asking:
+                note(route_line(reply))
+            said.append(Message("assistant", reply.answer))
