@@ -22,4 +22,4 @@ def test_the_network_file_is_legal() -> None:
 
 def test_the_backend_of_the_settings_can_be_built() -> None:
     ((name, options),) = tomllib.loads(example("toml"))["backends"].items()
-    assert build(name, options.pop("kind"), options)
+    assert build(name, options.pop("kind"), {"model": "qwen2.5:0.5b", **options})

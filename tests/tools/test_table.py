@@ -58,7 +58,7 @@ def test_every_operation_of_the_readers_is_served(tools: dict[str, Tool], name: 
     slots = []
     for place, kinds in enumerate(op.kinds):
         kind = kinds.split()[0]
-        value = {"e": expression, "l": "3, 7, 9, 24", "u": "day" if kind.endswith("time") else "meter"}
+        value = {"e": expression, "l": "3, 7, 9, 24", "u": kind[2:] or "meter"}
         slots.append(value.get(kind[0]) or {"n": ["12", "4"][place % 2]}.get(kind[0]) or VALUES[kind[0]])
     if name == "from_binary":
         slots = ["1010"]

@@ -1,0 +1,1 @@
+"""The shipped networks, their request patterns, and the recipe that rebuilds their neurons."""
