@@ -6,7 +6,7 @@ the synchronous and the asynchronous methods are the same calls into that loop.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinyllm.events import Event
@@ -56,7 +56,7 @@ class Network:
         work = self._wired.engine.run(self.request(question, **options))
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncIterator[Event]:
+    async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; the last is `run_finished`, after the commit."""
         events = self._wired.engine.stream(self.request(question, **options))
         ended = object()

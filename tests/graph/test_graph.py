@@ -128,4 +128,4 @@ def test_a_gate_is_a_value() -> None:
     gate = graph.nodes["gate"]
     assert isinstance(gate, Gate)
     with pytest.raises(ValueError):
-        gate.next = "left"
+        gate.next = "left"  # type: ignore[misc]

@@ -37,7 +37,7 @@ def load_graph(name: str, settings: Settings) -> Graph:
 def read_network(name: str) -> str:
     """The YAML text behind a shipped name or a path."""
     if name in shipped_files.networks():
-        return shipped_files.network(name)
+        return shipped_files.network(name).read_text(encoding="utf-8")
     path = Path(name)
     try:
         return path.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ human queue; what nothing can answer ends in a plain refusal (or, where somethin
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
@@ -46,7 +46,7 @@ class Engine:
         run = await self._start(request, listen=False)
         return await run.finish()
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen, tokens included; `run_finished` follows the commit."""
         run = await self._start(request, listen=True)
         assert run.queue is not None

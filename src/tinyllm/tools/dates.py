@@ -111,10 +111,8 @@ class Dates:
 
 def _about_day(asked: DatesArguments, today: date) -> ToolResult:
     """The operations on one day."""
-    if asked.operation in ("week_number", "day_of_year") and not asked.date:
-        day = today
-    else:
-        day = _day(asked, today)
+    of_today = asked.operation in ("week_number", "day_of_year") and not asked.date
+    day = today if of_today else _day(asked, today)
     name = "today" if day == today else long_date(day)
     match asked.operation:
         case "date_of":
