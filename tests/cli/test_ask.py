@@ -1,0 +1,88 @@
+"""One question on the command line, and how its errors end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import NETWORK, Run
+
+UNREACHABLE = NETWORK.replace("backend: scripted", "backend: openai").replace(
+    'options: {answers: ["forty <b>two</b>"]}', "options: {base_url: 'http://127.0.0.1:9/v1', model: m}"
+)
+
+
+def test_the_answer_stands_alone_on_stdout(run: Run) -> None:
+    asked = run("ask", "what?")
+    assert (asked.exit_code, asked.stdout) == (0, "forty <b>two</b>\n")
+
+
+def test_json_is_one_object(run: Run) -> None:
+    reply = json.loads(run("ask", "--json", "-", stdin="what?\n").stdout)
+    assert reply["answer"] == "forty <b>two</b>"
+    assert reply["status"] == "answered"
+    assert reply["route"] == ["start", "answer", "end"]
+    assert reply["tool_calls"] == []
+    assert set(reply["cost"]) == {"macs", "tokens_in", "tokens_out", "milliseconds", "money"}
+    assert reply["cost"]["macs"] > 0
+    assert {"latency_ms", "run_id", "graph"} <= set(reply)
+
+
+def test_a_stream_ends_as_the_answer(run: Run) -> None:
+    assert run("ask", "--stream", "what?").stdout == "forty <b>two</b>\n"
+
+
+def test_no_store_keeps_nothing(home: Path, run: Run) -> None:
+    assert run("ask", "--no-store", "what?").exit_code == 0
+    assert not (home / "store.db").exists()
+
+
+@pytest.mark.parametrize("flags", [["--json"], ["--stream"], []])
+def test_an_unreachable_backend_ends_with_3(home: Path, run: Run, flags: list[str]) -> None:
+    (home / "far.yaml").write_text(UNREACHABLE, encoding="utf-8")
+    asked = run("ask", "--network", "far.yaml", *flags, "what?")
+    assert asked.exit_code == 3
+    assert "error:" in asked.stderr
+    assert "next:" in asked.stderr
+    assert "Traceback" not in asked.output
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "word"),
+    [
+        (["ask"], 2, "TEXT"),
+        (["aks", "x"], 2, "'ask'"),
+        (["ask", "--json", "--stream", "x"], 2, "--stream"),
+        (["trace", "nosuchrun"], 1, "nosuchrun"),
+        (["graph", "check", "nosuch.yaml"], 2, "nosuch.yaml"),
+        (["store", "purge", "--older-than", "soon"], 2, "30d"),
+        (["batch", "nosuch.jsonl", "-o", "x"], 2, "nosuch.jsonl"),
+    ],
+)
+def test_mistakes_end_with_the_next_step(run: Run, args: list[str], code: int, word: str) -> None:
+    made = run(*args)
+    assert made.exit_code == code
+    assert word in made.stderr
+    assert "next:" in made.stderr
+    assert made.stdout == ""
+
+
+def test_an_unexpected_fault_is_told_not_thrown(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise ZeroDivisionError("by surprise")
+
+    monkeypatch.setattr("tinyllm.api.load", broken)
+    made = run("ask", "what?")
+    assert made.exit_code == 1
+    assert "by surprise" in made.stderr
+    assert "TINYLLM_DEBUG" in made.stderr
+    monkeypatch.setattr("tinyllm.api.load", lambda *a, **o: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert run("ask", "what?").exit_code == 130
+
+
+def test_a_chat_goes_on_and_ends(run: Run) -> None:
+    talked = run("chat", "--json", stdin="one\n\ntwo\nexit\nthree\n")
+    assert talked.exit_code == 0
+    assert [json.loads(line)["status"] for line in talked.stdout.splitlines()] == ["answered"] * 2

@@ -1,0 +1,134 @@
+"""Networks, traces, tickets, the store and the rest, as a user meets them."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.cli.conftest import Run
+from tinyllm.cli.main import COMMANDS
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from tinyllm.cli.main import cli; cli.main(['--help'], standalone_mode=False)"
+    heavy = "print(*{'pydantic', 'yaml', 'numpy', 'asyncio', 'aiohttp'} & set(sys.modules), file=sys.stderr)"
+    made = subprocess.run(
+        [sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: {heavy}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Example: tinyllm ask" in made.stdout
+    assert made.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])
+def test_help_begins_with_an_example(run: Run, command: str) -> None:
+    assert "\n\n  Example: " in run(command, "--help").stdout.replace("\r", "")
+
+
+def test_a_network_is_shown_in_every_form(home: Path, run: Run) -> None:
+    assert "answer" in run("graph").stdout
+    assert json.loads(run("graph", "tiny.yaml", "--json").stdout)["name"] == "tiny"
+    assert "n0 --> n1" in run("graph", "--mermaid").stdout
+    assert run("graph", "--svg", "tiny.svg").exit_code == 0
+    picture = ElementTree.parse(home / "tiny.svg")
+    words = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"start", "answer", "end"} <= words
+
+
+def test_a_first_network_is_legal_and_never_overwritten(home: Path, run: Run) -> None:
+    assert run("graph", "init", "mine.yaml").exit_code == 0
+    assert run("graph", "check", "mine.yaml").exit_code == 0
+    before = (home / "mine.yaml").read_bytes()
+    assert run("graph", "init", "mine.yaml").exit_code == 2
+    assert (home / "mine.yaml").read_bytes() == before
+
+
+def test_a_bad_network_names_its_lines(home: Path, run: Run) -> None:
+    text = (home / "tiny.yaml").read_text(encoding="utf-8").replace("next: answer", "next: anser")
+    (home / "bad.yaml").write_text(text, encoding="utf-8")
+    checked = run("graph", "check", "bad.yaml")
+    assert checked.exit_code == 2
+    assert "bad.yaml:9:" in checked.stderr
+    assert "'answer'" in checked.stderr
+    problems = json.loads(run("graph", "check", "--json", "bad.yaml").stdout)
+    assert not problems["ok"]
+    assert problems["problems"]
+
+
+def test_a_trace_shows_the_run(run: Run) -> None:
+    asked = json.loads(run("ask", "--json", "is 1 < 2?").stdout)
+    shown = run("trace", "last").stdout
+    assert asked["run_id"] in shown
+    assert all(node in shown for node in asked["route"])
+    trace = json.loads(run("trace", asked["run_id"], "--json").stdout)
+    assert trace["question"] == "is 1 < 2?"
+    assert [span["node"] for span in trace["spans"]] == asked["route"]
+
+
+def test_a_trace_page_is_whole_and_escaped(home: Path, run: Run) -> None:
+    run("ask", "<script>alert(1)</script>")
+    assert run("trace", "last", "--html", "page.html").exit_code == 0
+    found: list[str] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.append(tag)
+            assert not {"src", "href"} & {name for name, _ in attrs}
+
+    text = (home / "page.html").read_text(encoding="utf-8")
+    Tags().feed(text)
+    assert not {"script", "link", "img", "b"} & set(found)
+    assert "&lt;script&gt;alert(1)" in text
+    assert "forty &lt;b&gt;two" in text
+
+
+def test_a_parked_question_is_listed_and_answered(run: Run) -> None:
+    asked = run("ask", "--network", "parking.yaml", "--json", "may I?")
+    assert asked.exit_code == 0
+    reply = json.loads(asked.stdout)
+    assert reply["status"] == "escalated"
+    (waiting,) = json.loads(run("queue", "list", "--json").stdout)
+    assert (waiting["id"], waiting["question"]) == (reply["ticket"], "may I?")
+    assert run("queue", "answer", reply["ticket"], "yes").exit_code == 0
+    assert json.loads(run("queue", "list", "--json").stdout) == []
+    assert "'yes'" in run("queue", "list", "--all").stdout
+    assert run("queue", "answer", reply["ticket"], "no").exit_code == 2
+
+
+def test_what_is_kept_can_be_measured_exported_and_purged(run: Run) -> None:
+    run("ask", "one")
+    run("ask", "two")
+    assert json.loads(run("store", "size", "--json").stdout)["runs"] == 2
+    exported = [json.loads(line) for line in run("store", "export").stdout.splitlines()]
+    assert {row["question"] for row in exported if row["row"] == "run"} == {"one", "two"}
+    assert json.loads(run("store", "purge", "--older-than", "1d", "--json").stdout) == {"deleted": 0}
+    assert json.loads(run("store", "purge", "--older-than", "0s", "--json").stdout) == {"deleted": 2}
+
+
+def test_models_name_their_nodes(run: Run) -> None:
+    (row,) = json.loads(run("models", "--json").stdout)
+    assert (row["name"], row["nodes"]) == ("small", ["answer"])
+
+
+def test_doctor_finds_a_broken_backend(home: Path, run: Run) -> None:
+    well = run("doctor", "--json")
+    assert well.exit_code == 0, well.output
+    assert json.loads(well.stdout)["ok"]
+    (home / "tinyllm.toml").write_text(
+        '[backends.far]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"', encoding="utf-8"
+    )
+    ill = run("doctor")
+    assert ill.exit_code == 1
+    assert "FAIL backend far" in ill.stdout
+    assert "next:" in ill.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_names_the_variable(run: Run, shell: str) -> None:
+    assert "_TINYLLM_COMPLETE" in run("completion", shell).stdout
