@@ -4,6 +4,7 @@ Only the command line and the Python API read them; everything below is handed w
 about how a backend is built: its own options are checked there.
 """
 
+import difflib
 import os
 import sys
 import tomllib
@@ -186,11 +187,10 @@ def _put(tree: Tree, parts: list[str], value: Any) -> None:
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> SettingsError:
-    import difflib
-
     fault = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(map(str, fault["loc"]))
-    origin = next((o for n, o in origins.items() if n == name or n.startswith(f"{name}.")), "")
+    below = (o for n, o in reversed(list(origins.items())) if n.startswith(f"{name}."))
+    origin = origins.get(name) or next(below, "")
     if fault["type"] == "missing" and not origin:  # the source that began the table
         above = name.rpartition(".")[0]
         origin = next((o for n, o in origins.items() if n.startswith(f"{above}.")), "settings")

@@ -1,10 +1,15 @@
 """A file of questions: bad lines, stopping, going on, and files that are not ours."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import tinyllm
 from tests.cli.conftest import Run
 from tests.cli.test_ask import UNREACHABLE
 from tinyllm.cli.batch import MAX_LINE
@@ -88,3 +93,23 @@ def test_an_unreachable_backend_stops_it_with_nothing_written(home: Path, run: R
     assert (home / "out.jsonl").read_bytes() == b""
     assert run("batch", "in.jsonl", "-o", "out.jsonl").exit_code == 0
     assert len(answers(home / "out.jsonl")) == 5
+
+
+def test_killed_in_the_middle_it_goes_on(home: Path, run: Run) -> None:
+    write(home / "in.jsonl", *rows(*range(3000)))
+    command = "from tinyllm.cli.main import main; main()"
+    source = str(Path(tinyllm.__file__).parents[1])  # this process may have found it by a relative path
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "batch", "in.jsonl", "-o", "out.jsonl"],
+        env={**os.environ, "PYTHONPATH": source},
+    )
+    out = home / "out.jsonl"
+    while process.poll() is None and not (out.exists() and out.stat().st_size > 2000):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    before = out.read_bytes().count(b"\n")
+    assert 0 < before < 3000
+    again = json.loads(run("batch", "in.jsonl", "-o", "out.jsonl", "--json").stdout)
+    assert (again["skipped"], again["written"]) == (before, 3000 - before)
+    assert sorted(str(row["id"]) for row in answers(out)) == sorted(map(str, range(3000)))

@@ -1,5 +1,6 @@
 """`tinyllm ask`: one question, one answer."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -51,7 +52,7 @@ def ask(
     if stream and as_json:
         raise click.UsageError("--stream and --json exclude each other", context)
     if text == "-":
-        text = click.get_binary_stream("stdin").read().decode("utf-8", "replace").strip()
+        text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     from tinyllm.api import load
 
     chosen = settings(network=network)

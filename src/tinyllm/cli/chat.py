@@ -1,5 +1,6 @@
 """`tinyllm chat`: a conversation; each question is asked with what was said before."""
 
+import sys
 import uuid
 
 import click
@@ -35,7 +36,7 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
     chosen = settings(network=network)
     session = uuid.uuid4().hex
     said: list[Message] = []
-    lines = click.get_text_stream("stdin")
+    lines = sys.stdin
     asking = terminal(lines) and terminal()
     if asking:
         note(f"network {chosen.network}; `exit` or Ctrl-D ends")

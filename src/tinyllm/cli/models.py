@@ -1,5 +1,7 @@
 """`tinyllm models`: the models of a network, what they run on and which nodes use them."""
 
+from typing import Any
+
 import click
 
 from tinyllm.cli.output import amount, json_flag, network_flag, print_json, settings
@@ -14,7 +16,7 @@ def models(network: str | None, as_json: bool) -> None:
 
     chosen = settings(network=network)
     graph = load_graph(chosen.network, chosen)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "backend": model.backend,

@@ -58,7 +58,9 @@ def export() -> None:
 
 
 @store.command()
-@click.option("--older-than", required=True, metavar="AGE", callback=lambda c, p, v: age(v), help="30d, 12h, 2w.")
+@click.option(
+    "--older-than", required=True, metavar="AGE", callback=lambda c, p, v: age(v), help="30d, 12h, 2w."
+)
 @json_flag
 def purge(older_than: float, as_json: bool) -> None:
     """Example: tinyllm store purge --older-than 30d"""
