@@ -1,0 +1,115 @@
+"""The linear reader as a backend: it calls what it is sure of, refuses the rest, and tells what tools say."""
+
+from pathlib import Path
+
+import pytest
+
+from tinyllm.backends.folding import complete
+from tinyllm.backends.reader import LinearBackend, LinearRouter, vector
+from tinyllm.errors import BackendError, ModelFileError
+from tinyllm.routing import train
+from tinyllm.slots import REFUSE, Op, find
+from tinyllm.types import Completion, Message, Prompt, ToolCall, ToolSpec
+
+OPS = {
+    "add": Op("add", ("n", "n"), "calculator", {"expression": "{0} + {1}"}),
+    "roll": Op("roll", ("n",), "chance", {"operation": "roll", "sides": "{0}"}),
+    REFUSE: Op(REFUSE),
+}
+CALLS = {"add n0 n1": "add 4 to 9", "roll n0": "roll a die of 20 sides", REFUSE: "who wrote hamlet"}
+
+
+def write(path: Path, names: dict[str, str], **card: object) -> Path:
+    drawn = [(vector(find(text), 10), names[call]) for call, text in CALLS.items() for _ in range(40)]
+    path.write_bytes(train(drawn, bits=10, card=card).to_bytes())
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path / "reader.linear", {call: call for call in CALLS}, thresholds={"calculator": 0.6})
+
+
+async def ask(backend: LinearBackend, *messages: Message, tools: str = "calculator chance") -> Completion:
+    specs = tuple(ToolSpec(name, "", {}) for name in tools.split())
+    return await complete(backend, Prompt(messages, tools=specs))
+
+
+async def test_it_calls_with_the_values_of_the_question(file: Path) -> None:
+    backend = LinearBackend("reader", file, OPS)
+    done = await ask(backend, Message("user", "roll a die"), Message("user", "add 12 to 30"))
+    assert done.tool_calls == (ToolCall("calculator", {"expression": "12 + 30"}),)
+    assert done.finish == "tool_calls"
+    assert done.cost.macs > 0
+    assert done.cost.tokens_in == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "tools", "reason"),
+    [
+        ("who wrote hamlet", "calculator chance", "nothing that the tools"),
+        ("add 12 to 30", "chance", "nothing that the tools"),
+        ("add 12 to 30", "", "nothing that the tools"),
+        ("add 12 to 30 " * 400, "calculator", "longer than"),
+        ("", "calculator", "nothing that the tools"),
+    ],
+)
+async def test_it_refuses_with_a_reason(file: Path, text: str, tools: str, reason: str) -> None:
+    done = await ask(LinearBackend("reader", file, OPS), Message("user", text), tools=tools)
+    (call,) = done.tool_calls
+    assert call.name == REFUSE
+    assert reason in call.arguments["reason"]
+
+
+async def test_it_refuses_below_its_threshold(tmp_path: Path) -> None:
+    path = write(tmp_path / "unsure", {call: call for call in CALLS}, thresholds={"calculator": 1.1})
+    done = await ask(LinearBackend("reader", path, OPS), Message("user", "add 12 to 30"))
+    assert done.tool_calls[0].name == REFUSE
+    assert "not clear" in done.tool_calls[0].arguments["reason"]
+
+
+async def test_a_tools_result_is_the_answer_and_its_error_a_refusal(file: Path) -> None:
+    backend = LinearBackend("reader", file, OPS)
+    question = Message("user", "add 12 to 30")
+    done = await ask(backend, question, Message("tool", "12 + 30 = 42", tool_call_id="call_0"))
+    assert (done.text, done.finish, done.tool_calls, done.cost.macs) == ("12 + 30 = 42", "stop", (), 0)
+    done = await ask(backend, question, Message("tool", "error: too large", tool_call_id="call_0"))
+    assert done.tool_calls == (ToolCall(REFUSE, {"reason": "too large"}),)
+
+
+async def test_the_router_knows_when_it_does_not_know(tmp_path: Path) -> None:
+    path = write(tmp_path / "router", dict(zip(CALLS, ("numbers", "everyday", REFUSE), strict=True)))
+    router = LinearRouter(path)
+    choice = await router.choose("add 12 to 30", ["numbers", "everyday"])
+    assert choice.label == "numbers"
+    assert choice.probabilities["numbers"] > 0.5
+    assert sum(choice.probabilities.values()) < 1
+    assert (await router.choose("who wrote hamlet", ["numbers", "everyday"])).label is None
+    assert (await router.choose("add 12 to 30", ["everyday", "other"])).label is None
+    assert (await router.choose("add 12 to 30", [])).label is None
+
+
+@pytest.fixture
+def cut(file: Path) -> Path:
+    path = file.with_name("cut")
+    path.write_bytes(file.read_bytes()[:-20])
+    return path
+
+
+async def test_a_file_that_cannot_be_used_says_what_to_do(file: Path, cut: Path, tmp_path: Path) -> None:
+    for path, sha256 in ((tmp_path / "none", None), (cut, None), (file, "0" * 64)):
+        with pytest.raises(ModelFileError) as caught:
+            await LinearBackend("reader", path, OPS, sha256).probe()
+        assert "tinyllm starter train" in caught.value.hint
+        assert str(path) in caught.value.message
+        with pytest.raises(ModelFileError):
+            await LinearRouter(path, sha256).choose("hi", ["a"])
+
+
+async def test_a_closed_reader_answers_no_more(file: Path) -> None:
+    backend = LinearBackend("reader", file, OPS)
+    assert "3 calls" in await backend.probe()
+    await backend.close()
+    await backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        await ask(backend, Message("user", "add 1 to 2"))
