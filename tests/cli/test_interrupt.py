@@ -1,0 +1,43 @@
+"""Ctrl-C while a model thinks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyllm
+from tests.cli.test_ask import UNREACHABLE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a console, not to a process")
+@pytest.mark.parametrize("args", [["ask", "hi"], ["batch", "in.jsonl", "-o", "out.jsonl"]])
+def test_ctrl_c_ends_with_130(home: Path, args: list[str]) -> None:
+    (home / "in.jsonl").write_text('{"id": 1, "query": "hi"}\n', encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        network = UNREACHABLE.replace("127.0.0.1:9", f"127.0.0.1:{server.getsockname()[1]}")
+        (home / "slow.yaml").write_text(network, encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from tinyllm.cli.main import main; main()", *args],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(tinyllm.__file__).parents[1]),
+                "TINYLLM_NETWORK": "slow.yaml",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(30)
+            connection.recv(1)  # the question is on its way: now the run hangs
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.strip() == "stopped"
