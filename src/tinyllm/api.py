@@ -58,23 +58,23 @@ class Network:
 
     async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; the last is `run_finished`, after the commit."""
-        events = self._wired.engine.stream(self.request(question, **options))
-        ended = object()
+        here = asyncio.get_running_loop()
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
 
-        async def step() -> Any:
-            return await anext(events, ended)
+        async def pump() -> None:
+            try:
+                async for event in self._wired.engine.stream(self.request(question, **options)):
+                    here.call_soon_threadsafe(events.put_nowait, event)
+            finally:
+                here.call_soon_threadsafe(events.put_nowait, None)
 
-        async def close() -> None:
-            await events.aclose()
-
+        pumping = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pump(), self._loop))
         try:
-            while True:
-                event = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(step(), self._loop))
-                if event is ended:
-                    return
+            while (event := await events.get()) is not None:
                 yield event
+            await pumping  # raises what the run raised
         finally:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close(), self._loop))
+            pumping.cancel()
 
     def replay(self, run_id: str, forced: Mapping[str, str] | None = None) -> Reply:
         """A stored run once more with the same seed and clock, or with the choices of some nodes changed."""

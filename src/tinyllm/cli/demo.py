@@ -61,7 +61,8 @@ def demo(as_json: bool) -> None:
         print_json({"answers": answers, "right": score, "questions": len(rows), "cost": asdict(total)})
         return
     click.echo(
-        f"\n{score} of {len(rows)} right; {amount(total.macs)} multiply-accumulates and {total.milliseconds:.0f} ms in all."
+        f"\n{score} of {len(rows)} right; {amount(total.macs)} multiply-accumulates "
+        f"and {total.milliseconds:.0f} ms in all."
     )
     click.echo('Now yours:  tinyllm ask "how many cups are in 2 liters"')
 

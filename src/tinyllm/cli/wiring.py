@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyllm.api import Network
 from tinyllm.engine import Engine
-from tinyllm.errors import GraphError, NotFound, SettingsError
+from tinyllm.errors import GraphError, SettingsError
 from tinyllm.graph import Graph, Model, Specialist, nearest, parse, put_nodes, successors
 from tinyllm.protocols import Backend, Parts, Router, Store, Tool
 from tinyllm.settings import Settings, read_settings
@@ -28,7 +28,7 @@ def shipped() -> tuple[str, ...]:
 def load_graph(name: str, settings: Settings) -> Graph:
     """The graph of a shipped name or a YAML file; a larger model of the settings joins it as a node.
 
-    Raises NotFound for neither, GraphError for a file that is not legal.
+    Raises GraphError for neither, and for a file that is not legal.
     """
     graph = parse(read_network(name), source=name, tools=NODE_TOOLS)
     return connect_larger(graph, settings.larger) if settings.larger else graph
@@ -43,8 +43,9 @@ def read_network(name: str) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         known = nearest(name, shipped())
-        raise NotFound(
-            f"there is no network and no file {name!r}", hint=f"{known} `tinyllm graph init` writes one"
+        raise GraphError(
+            f"there is no network and no file {name!r}",
+            hint=f"{known}; `tinyllm graph init` writes a new one",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise GraphError(f"{name}: cannot be read: {error}", hint="give a YAML file in UTF-8") from None
@@ -158,7 +159,7 @@ def build_network(name: str | None, settings: Settings | None, store: str | None
 
 async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
     graph = load_graph(name, settings)
-    folder = Path(name).parent if Path(name).exists() else Path()
+    folder = Path() if name in shipped() else Path(name).parent
     parts = build_parts(graph, settings, folder)
     if store == "default":
         opened = await open_settings_store(settings)
