@@ -100,6 +100,8 @@ def test_two_numbers_are_no_list() -> None:
     [
         ("32 degrees fahrenheit in celcius", "n0 u0 in u1", "degree_Fahrenheit degree_Celsius"),
         ("how many ounces in a liter", "how many u0 in a u1", "fluid_ounce liter"),
+        ("5 ft in inches", "n0 u0 in u1", "foot inch"),
+        ("6 foot 2 in cm", "n0 u0 n1 u1 u2", "foot inch centimeter"),
         ("how many ounces in a pound", "how many u0 in a u1", "ounce pound"),
         ("10kg to lbs", "n0 u0 to u1", "kilogram pound"),
         ("how many ml's are in 2 tablesppons", "how many u0 's are in n0 u1", "milliliter tablespoon"),

@@ -33,6 +33,8 @@ CALCULATOR = Calculator()
         ("what_percent(1, 3)", "100/3", "1 is about 33.333333% of 3"),
         ("is_prime(97)", True, "97 is a prime number"),
         ("divides(15, 4)", False, "15 is not divisible by 4"),
+        ("square(5)", 25, "5 squared is 25"),
+        ("cube(1.5)", "3.375", "1.5 cubed is 3.375"),
         ("factors(360)", [2, 2, 2, 3, 3, 5], "the prime factors of 360 are 2, 2, 2, 3, 3, 5"),
         ("to_roman(2024)", "MMXXIV", "2024 in Roman numerals is MMXXIV"),
         ("sqrt(10^60 + 1)", 1e30, "sqrt(10^60 + 1) ≈ 1 × 10^30"),

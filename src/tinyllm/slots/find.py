@@ -9,8 +9,9 @@ is computed and nothing is guessed: where several words may be meant, each is of
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from tinyllm.slots import dates, numbers, places, units, words
 from tinyllm.slots.expressions import may_begin, read_expression
@@ -25,6 +26,8 @@ _AFTER_IN = frozenset(("to", "into", "in", "as", "=", "?", "equals", "is", "->",
 # Words that ask about the two numbers of a division or product, and not for its value.
 _ASKS_PARTS = words_of("remainder remainders remains leftover percent percentage pct % perimeter")
 _PERCENT = frozenset(("%", "percent", "pct", "percents", "precent"))
+_BETWEEN = words_of("and to until till through -")
+_AND_A = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class _Finder:
         while at < len(self.tokens) and len(self.found) < MOST:
             at = self.read(at) or at + 1
         self.settle_ounces()
+        self.settle_years()
 
     def add(self, at: int, end: int, kind: str, value: str, sort: str = "") -> int:
         text = self.folded[self.tokens[at].start : self.tokens[end - 1].end]
@@ -140,7 +144,11 @@ class _Finder:
         tokens, token = self.tokens, self.tokens[at]
         if not may_begin(token) or (token.kind == "sign" and token.text not in "(-."):
             return None
+        if decimal := self.read_comma(at):
+            return decimal
         expression = read_expression(tokens, at)
+        if expression and (self.is_comma(at - 1) or self.is_comma(expression.end)):
+            expression = None  # "0,1 + 0,2" is not 1+0
         fraction = numbers.simple_fraction(tokens, at)
         if self.asks_parts and expression and re.fullmatch(r"\(?[\d.]+[*/][\d.]+\)?", expression.text):
             expression = None
@@ -163,6 +171,22 @@ class _Finder:
             else number.end
         )
         return self.add(at, end, "n", numbers.spell(number.value))
+
+    def is_comma(self, at: int) -> bool:
+        """Whether a comma stands between digits without a space: a decimal comma, or a list of numbers."""
+        if self.text(at) != "," or not 0 < at < len(self.tokens) - 1:
+            return False
+        before, comma, after = self.tokens[at - 1 : at + 2]
+        return before.end == comma.start and comma.end == after.start and after.kind == "number"
+
+    def read_comma(self, at: int) -> int | None:
+        """A decimal comma is read where a unit follows: "2,5 kg"."""
+        end = at + 3
+        parts = [self.text(at), self.text(at + 2)]
+        decimal = self.is_comma(at + 1) and not self.is_comma(at - 1) and not self.is_comma(end)
+        if not decimal or not all(map(str.isdecimal, parts)) or self.text(end) not in units.words():
+            return None
+        return self.add(at, end, "n", numbers.spell(Fraction(".".join(parts))))
 
     def read_fraction(self, at: int, value: Fraction, end: int) -> int:
         """a/b is a number ("1/2 cup", "3/4 of") where it is proper or an amount, else a division."""
@@ -195,12 +219,35 @@ class _Finder:
                 return None
         elif unit.mark and not (self.is_amount(at, after_number) or self.is_beside(at, end, unit)):
             return None
-        return self.add(at, end, "u", unit.name, unit.sort)
+        return self.add(at, self.and_a_half(at, end), "u", unit.name, unit.sort)
+
+    def and_a_half(self, at: int, end: int) -> int:
+        """Where the unit at a token ends, its number raised by what follows: "3 cups and a half", "a mile and
+        a quarter"."""
+        if [self.text(end), self.text(end + 1)] != ["and", "a"] or self.text(end + 2) not in _AND_A:
+            return end
+        part = _AND_A[self.text(end + 2)]
+        if self.text(at - 1) in ("a", "an"):
+            self.add(at - 1, at, "n", numbers.spell(1 + part))
+        elif self.found and self.found[-1][1] == at and self.found[-1][2].value.isdecimal():
+            first, _, slot = self.found.pop()
+            self.add(first, at, "n", numbers.spell(Fraction(slot.value) + part))
+        else:
+            return end
+        return end + 3
 
     def is_amount(self, at: int, after_number: bool) -> bool:
         if self.text(at) == "in":
-            return after_number and (at + 1 == len(self.tokens) or self.text(at + 1) in _AFTER_IN)
+            follows = at + 1 == len(self.tokens) or self.text(at + 1) in _AFTER_IN
+            return after_number and (follows or self.is_after_feet())
         return after_number
+
+    def is_after_feet(self) -> bool:
+        """Whether the number just read is the inches of a height: "6 foot 2 in cm"."""
+        if len(self.found) < 2:
+            return False
+        (_, end, unit), (start, _, _) = self.found[-2:]
+        return unit.value == "foot" and end == start
 
     def is_beside(self, at: int, end: int, unit: units.Unit) -> bool:
         """Whether a letter stands next to another unit of its sort: "c to f", "10 km in m"."""
@@ -229,6 +276,17 @@ class _Finder:
                 (at, end, Slot("u", "fluid_ounce", slot.text, "volume") if slot.value == "ounce" else slot)
                 for at, end, slot in self.found
             ]
+
+    def settle_years(self) -> None:
+        """The year said of the second of two dates holds for the first: "between 1 march and 1 april 2024"."""
+        for place, (first, second) in enumerate(pairwise(self.found)):
+            (at, end, slot), (after, _, other) = first, second
+            if slot.kind == other.kind == "d" and slot.value[:2] == "--" and other.value[:4].isdecimal():
+                if after == end + 1 and self.text(end) in _BETWEEN:
+                    earlier = slot.value[2:] <= other.value[5:]
+                    value = f"{int(other.value[:4]) - (not earlier):04}-{slot.value[2:]}"
+                    if dates.is_date(value):
+                        self.found[place] = (at, end, replace(slot, value=value))
 
     def slots(self, cut: bool) -> Slots:
         values: dict[str, Slot] = {}

@@ -90,8 +90,8 @@ def _off(share: Value, whole: Value) -> Real:
 
 
 MANY = 200
-_SQUARE = Function(lambda a: arithmetic.power(a, Fraction(2)), 1, 1, "{0} squared")
-_CUBE = Function(lambda a: arithmetic.power(a, Fraction(3)), 1, 1, "{0} cubed")
+_SQUARE = Function(lambda a: arithmetic.power(a, Fraction(2)), 1, 1, "{0} squared is {result}")
+_CUBE = Function(lambda a: arithmetic.power(a, Fraction(3)), 1, 1, "{0} cubed is {result}")
 _PRIME = Function(lambda a: integers.is_prime(arithmetic.integer(a)), 1, 1, "{0} is {result}a prime number")
 _BIN = Function(_in_base(2), 1, 1, "{0} in binary is {result}")
 _OCT = Function(_in_base(8), 1, 1, "{0} in octal is {result}")

@@ -73,10 +73,10 @@ class Units:
         units = await self._find(names)
         for name in names:
             _need_same_kind(units[asked.from_unit], units[name])
-        amounts = [(_sensible(asked.value), units[asked.from_unit])]
+        amounts = [_sensible(asked.value, units[asked.from_unit])]
         if asked.second_unit:
             second = 1 if asked.second_value is None else asked.second_value
-            amounts.append((_sensible(second), units[asked.second_unit]))
+            amounts.append(_sensible(second, units[asked.second_unit]))
         if asked.operation == "compare":
             need(
                 len(amounts) == 2, "argument 'second_unit' is missing", example_of(UnitsArguments, "compare")
@@ -126,10 +126,16 @@ class Units:
         return Unit(shown, f"{shown}s", size, tuple(sorted(powers)), origin)
 
 
-def _sensible(value: _Number) -> Fraction:
+def _sensible(value: _Number, unit: Unit) -> tuple[Fraction, Unit]:
     amount = exact(value)
     need(abs(amount) < 10**40, "the amount is too large to convert", "give an amount of at most 40 digits")
-    return amount
+    if unit.kind == "temperature":
+        need(
+            amount * unit.factor + unit.zero >= 0,
+            f"{_amount(amount, unit)} is below absolute zero",
+            "nothing is colder than -273.15 degrees Celsius",
+        )
+    return amount, unit
 
 
 def _need_same_kind(first: Unit, other: Unit) -> None:
