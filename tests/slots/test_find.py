@@ -43,6 +43,9 @@ def read(text: str) -> tuple[str, dict[str, str]]:
         ("flip a quarter", "flip a quarter", ""),
         ("50 + 20%", "n0 + n1 %", "50 20"),
         ("remainder of 17 / 5", "remainder of n0 / n1", "17 5"),
+        ("0,1 + 0,2", "n0 , n1 + n2 , n3", "0 1 0 2"),
+        ("1.234,56 + 1", "n0 , n1 + n2", "1.234 56 1"),
+        ("gcd of 12,18", "gcd of n0 , n1", "12 18"),
     ],
 )
 def test_numbers(text: str, template: str, values: str) -> None:
@@ -260,3 +263,31 @@ def test_a_huge_text_is_cut(piece: str) -> None:
     assert slots.cut
     assert len(slots.text) <= 4 * MAX_LENGTH
     assert not find("2+2").cut
+
+
+@pytest.mark.parametrize(
+    ("text", "template", "value"),
+    [
+        ("2,5 kg in pounds", "n0 u0 in u1", "2.5"),
+        ("a cup and a half in ml", "n0 u0 in u1", "1.5"),
+        ("3 miles and a quarter in km", "n0 u0 in u1", "3.25"),
+        ("an hour and a half in minutes", "n0 u0 in u1", "1.5"),
+    ],
+)
+def test_amounts_said_around_their_unit(text: str, template: str, value: str) -> None:
+    found, values = read(text)
+    assert (found, values["n0"]) == (template, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "second"),
+    [
+        ("days between 1 march and 1 april 2024", "2024-03-01", "2024-04-01"),
+        ("from december 25 to january 3 2025", "2024-12-25", "2025-01-03"),
+        ("between 29 february and 1 march 2023", "--02-29", "2023-03-01"),
+        ("1 march, then 1 april 2024", "--03-01", "2024-04-01"),
+    ],
+)
+def test_a_year_said_once_holds_for_both_dates(text: str, first: str, second: str) -> None:
+    values = read(text)[1]
+    assert (values["d0"], values["d1"]) == (first, second)

@@ -120,3 +120,9 @@ def test_comparison() -> None:
 )
 def test_what_does_not_convert(arguments: dict[str, JSON], said: str) -> None:
     assert said in refusal(UNITS, **arguments).message
+
+
+def test_nothing_is_colder_than_absolute_zero() -> None:
+    for value, unit in (("-5", "kelvin"), ("-300", "celsius")):
+        assert "absolute zero" in str(refusal(UNITS, value=value, from_unit=unit, to_unit="fahrenheit"))
+    assert answer(UNITS, value="-40", from_unit="celsius", to_unit="fahrenheit").value == -40

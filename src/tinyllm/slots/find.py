@@ -279,14 +279,13 @@ class _Finder:
 
     def settle_years(self) -> None:
         """The year said of the second of two dates holds for the first: "between 1 march and 1 april 2024"."""
-        for place, (first, second) in enumerate(pairwise(self.found)):
-            (at, end, slot), (after, _, other) = first, second
-            if slot.kind == other.kind == "d" and slot.value[:2] == "--" and other.value[:4].isdecimal():
-                if after == end + 1 and self.text(end) in _BETWEEN:
-                    earlier = slot.value[2:] <= other.value[5:]
-                    value = f"{int(other.value[:4]) - (not earlier):04}-{slot.value[2:]}"
-                    if dates.is_date(value):
-                        self.found[place] = (at, end, replace(slot, value=value))
+        for place, ((at, end, slot), (after, _, other)) in enumerate(pairwise(self.found)):
+            open_year = slot.value[:2] == "--" and slot.value != "--02-29"
+            dated = other.kind == "d" and other.value[:4].isdecimal()
+            if slot.kind == "d" and open_year and dated and after == end + 1 and self.text(end) in _BETWEEN:
+                day = slot.value[2:]
+                year = int(other.value[:4]) - (day > other.value[5:])  # 25 December and 3 January 2025
+                self.found[place] = (at, end, replace(slot, value=f"{year:04}-{day}"))
 
     def slots(self, cut: bool) -> Slots:
         values: dict[str, Slot] = {}
