@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tinyllm.backends.reader import Reading, vector
+from tinyllm.backends.reader import vector
+from tinyllm.backends.reading import Reading
 from tinyllm.errors import ToolError
 from tinyllm.protocols import Tool, ToolContext
 from tinyllm.slots import REFUSE, Slots, fill, find, literal_call

@@ -252,6 +252,10 @@ class Scope(Protocol):
         """Ask a model with retries, breaker and budget applied, streaming its tokens to the caller."""
         ...
 
+    def spend(self, model: str, cost: Cost) -> None:
+        """Record what a model other than through `complete` cost. Raises BudgetExceeded."""
+        ...
+
     async def use(self, tool: Tool, call: ToolCall) -> ToolRun:
         """Run a tool call and record it; a failed call comes back as a run with `error`."""
         ...

@@ -6,17 +6,17 @@ never point at what is not there. Knows nothing about which operations there are
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyllm.backends.words import told
+from tinyllm.backends.reading import ReaderBackend, Reading
 from tinyllm.errors import BackendError, ModelFileError, ToolError
 from tinyllm.protocols import Choice
 from tinyllm.routing import Linear, features, from_bytes
-from tinyllm.slots import REFUSE, Ops, Slots, fill, find, read_call
-from tinyllm.types import Chunk, Cost, Prompt, ToolCall
+from tinyllm.slots import Ops, Slots, find, read_call
+from tinyllm.types import Cost, Prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 _REBUILD = "run `tinyllm starter train` to rebuild it"
 _MOST_MASKS = 5_000
-_ERROR = "error:"  # how the text of a failed tool call begins
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A call over slots and how probable it is, among all legal calls of the request."""
-
-    call: str
-    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,71 +95,28 @@ def load(path: Path, sha256: str | None = None) -> Linear:
         raise ModelFileError(error.message, hint=_REBUILD) from error
 
 
-class LinearBackend:
-    """Answers a question with one tool call, or with the call `refuse` where it is not sure; answers a tool's
-    result with the text of it.
-
-    Sure is what the file's card says: `thresholds`, the least probability to answer by tool (default 0.5).
-    The file is read when it is first needed.
-    """
+class LinearBackend(ReaderBackend):
+    """The linear reader in a file, which is read when it is first needed and whose card holds thresholds."""
 
     def __init__(self, name: str, path: Path, ops: Ops, sha256: str | None = None) -> None:
-        self.name = name
+        super().__init__(name, ops)
         self.path = path
-        self.ops = ops
         self.sha256 = sha256
         self._reader: LinearReader | None = None
         self._closed = False
 
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+    async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
         reader = self._ready()
-        last = prompt.messages[-1]
-        if last.role != "tool":
-            yield self._read(reader, prompt)
-        elif last.content.startswith(_ERROR):
-            reason = last.content.removeprefix(_ERROR).strip()
-            yield Chunk(tool_calls=(_refusal(reason),), finish="tool_calls", cost=Cost())
-        else:
-            words, finish = told(last.content, prompt.sampling)
-            for word in words:
-                yield Chunk(word)
-            yield Chunk(finish=finish, cost=Cost())
-
-    def _read(self, reader: LinearReader, prompt: Prompt) -> Chunk:
-        start = time.perf_counter()
-        text = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
-        slots = find(text)
-        call = self._call(reader, slots, {tool.name for tool in prompt.tools})
-        cost = Cost(
-            macs=len(vector(slots, reader.model.bits)) * len(reader.model.labels),
-            tokens_in=len(text.split()),
-            tokens_out=1,
-            milliseconds=(time.perf_counter() - start) * 1e3,
-        )
-        return Chunk(tool_calls=(call,), finish="tool_calls", cost=cost)
-
-    def _call(self, reader: LinearReader, slots: Slots, tools: Collection[str]) -> ToolCall:
-        if slots.cut:
-            return _refusal(f"the question is longer than the {len(slots.text)} characters that are read")
-        reading = reader.read(slots, tools)
-        try:
-            call = fill(reading.call, slots, self.ops)
-        except ToolError as error:
-            return _refusal(error.message)
-        if call is None:
-            return _refusal("this asks for nothing that the tools here compute")
-        thresholds: Mapping[str, float] = reader.model.card.get("thresholds", {})
-        if reading.probability < thresholds.get(call.name, 0.5):
-            return _refusal(
-                f"it is not clear what is asked: the likeliest reading is {reading.probability:.0%} sure"
-            )
-        return call
+        reading = reader.read(slots, {tool.name for tool in prompt.tools})
+        macs = len(vector(slots, reader.model.bits)) * len(reader.model.labels)
+        return reading, Cost(macs, tokens_in=len(slots.text.split()), tokens_out=1)
 
     def _ready(self) -> LinearReader:
         if self._closed:
             raise BackendError(f"model {self.name!r} is closed", hint="build it again")
         if self._reader is None:
             self._reader = LinearReader(load(self.path, self.sha256), self.ops)
+            self.thresholds = self._reader.model.card.get("thresholds", {})
         return self._reader
 
     async def probe(self) -> str:
@@ -205,7 +153,3 @@ class LinearRouter:
         )
         chosen = likeliest if likeliest in labels else None
         return Choice(chosen, {label: odds.get(label, 0.0) for label in labels}, cost)
-
-
-def _refusal(reason: str) -> ToolCall:
-    return ToolCall(REFUSE, {"reason": reason})

@@ -1,6 +1,7 @@
 """`tinyllm ask`: one question, one answer."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -8,6 +9,7 @@ import click
 from tinyllm import errors
 from tinyllm.cli.output import (
     cost_line,
+    fault,
     json_flag,
     network_flag,
     no_store_flag,
@@ -25,9 +27,11 @@ from tinyllm.types import Cost
 if TYPE_CHECKING:
     from tinyllm.api import Network
 
+MOST_BYTES = 4_000_000  # of standard input; more could not be asked anyway
+
 
 @click.command()
-@click.argument("text")
+@click.argument("words", metavar="TEXT", nargs=-1, required=True)
 @json_flag
 @network_flag
 @no_store_flag
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def ask(
     context: click.Context,
-    text: str,
+    words: Sequence[str],
     as_json: bool,
     network: str | None,
     no_store: bool,
@@ -51,8 +55,9 @@ def ask(
     """
     if stream and as_json:
         raise click.UsageError("--stream and --json exclude each other", context)
+    text = " ".join(words)  # without quotes it is one question too
     if text == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+        text = sys.stdin.buffer.read(MOST_BYTES).decode("utf-8", "replace").strip()
     from tinyllm.api import load
 
     chosen = settings(network=network)
@@ -63,34 +68,35 @@ def ask(
             reply = net.ask(text, quality=quality, seed=seed)
             if as_json:
                 print_json(reply_json(reply), indent=None)
-            else:
+            elif reply.status != "failed":  # a failure is no answer: the error below tells it
                 click.echo(reply.answer)
                 if reply.ticket:
                     note(f"ticket {reply.ticket}: answer it with `tinyllm queue answer {reply.ticket} TEXT`")
                 if terminal():
                     note(route_line(reply))
             if reply.status == "failed":
-                raise reply.error or TinyLLMError("the run failed", hint=f"tinyllm trace {reply.run_id}")
+                raise fault(reply)
 
 
 async def _stream(net: "Network", text: str, quality: float, seed: int | None) -> None:
     shown = ""
-    fault = TinyLLMError("the run failed", hint="tinyllm trace last")
+    broken: TinyLLMError | None = None
     async for event in net.stream(text, quality=quality, seed=seed):
-        if event.kind == "token":
+        if event.kind == "token" and event.data["final"]:  # what a gate may reject is not shown
             shown += event.data["text"]
             click.echo(event.data["text"], nl=False)
         elif event.kind == "node_failed":
             kind = getattr(errors, event.data["error"], TinyLLMError)
-            fault = kind(event.data["message"], hint=event.data.get("hint", ""))
+            broken = broken or kind(event.data["message"], hint=event.data.get("hint", ""))
         elif event.kind == "run_finished":
             data = event.data
-            # A gate may have rejected what was streamed: then the answer that stands follows on its own line.
+            if data["status"] == "failed":
+                click.echo("\n" if shown else "", nl=False)
+                raise broken or TinyLLMError(data["answer"], hint=f"tinyllm trace {event.run_id}")
+            # Another node may have answered after all: then the answer that stands follows on its own line.
             if shown.strip() != data["answer"].strip():
                 click.echo(("\n" if shown else "") + data["answer"], nl=False)
             click.echo()
             if terminal():
                 cost = cost_line(Cost(**data["cost"]), data["latency_ms"])
                 note(click.style(f"[{data['status']}] {' > '.join(data['route'])} ({cost})", dim=True))
-            if data["status"] == "failed":
-                raise fault

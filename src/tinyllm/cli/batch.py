@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,7 @@ from tinyllm.types import JSON
 
 MAX_LINE = 4_000_000  # bytes
 _SYNC_EVERY = 64  # answers
+_BEYOND = 2**31 - 2  # a byte of OUT past any answer, to lock
 
 
 @dataclass(slots=True)
@@ -62,15 +64,16 @@ def batch(
     """
     if output.exists() and source.samefile(output):
         raise click.UsageError("IN and OUT are the same file", context)
-    tally = Tally(seen=finished(output))
     from tinyllm.api import load
 
     chosen = settings(network=network)
     with (
+        _alone(output),
         load(chosen.network, settings=chosen, store=None if no_store else "default") as net,
         source.open("rb") as lines,
         output.open("ab") as out,
     ):
+        tally = Tally(seen=finished(output))
         questions = _questions(lines, source.name, tally, frozenset(tally.seen))
 
         async def work() -> None:
@@ -111,6 +114,22 @@ def batch(
     else:
         note(", ".join(f"{count} {name}" for name, count in totals.items()))
     context.exit(1 if tally.bad or tally.failed else 0)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Keeps a second `batch` off OUT. Raises RequestError where one is at work."""
+    from tinyllm.store.lock import FileLock
+
+    lock = FileLock(output, byte=_BEYOND)
+    try:
+        if not lock.acquire(0):
+            raise RequestError(
+                f"another batch is writing {str(output)!r}", hint="wait for it, or name another file with -o"
+            )
+        yield
+    finally:
+        lock.close()
 
 
 def finished(output: Path) -> set[bytes]:

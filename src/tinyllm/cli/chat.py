@@ -6,6 +6,7 @@ import uuid
 import click
 
 from tinyllm.cli.output import (
+    fault,
     network_flag,
     no_store_flag,
     note,
@@ -53,16 +54,23 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
             said = [*said, Message("user", text)][-_TURNS:]
             try:
                 reply = net.ask(said, session=session)
-            except TinyLLMError as error:  # one question that cannot be taken does not end the conversation
-                note(f"error: {error.message}\nnext: {error.hint or 'ask it differently'}")
+            except TinyLLMError as error:
+                _tell(error)
                 said.pop()
                 continue
             if as_json:
                 print_json(reply_json(reply), indent=None)
-            else:
+            if reply.status == "failed":
+                _tell(fault(reply))
+                said.pop()
+                continue
+            if not as_json:
                 click.echo(reply.answer)
-            if reply.error:
-                note(f"error: {reply.error.message}\nnext: {reply.error.hint or 'tinyllm doctor'}")
             if asking:
                 note(route_line(reply))
             said.append(Message("assistant", reply.answer))
+
+
+def _tell(error: TinyLLMError) -> None:
+    """One question that cannot be answered does not end the conversation, nor is it remembered."""
+    note(f"error: {error.message}\nnext: {error.hint or 'ask it differently'}")

@@ -10,7 +10,7 @@ def config() -> None:
     """Example: tinyllm config show --origin"""
 
 
-@config.command()
+@config.command(short_help="Every setting, secrets masked.")
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 @json_flag
 def show(origin: bool, as_json: bool) -> None:

@@ -30,7 +30,7 @@ def graph() -> None:
     """
 
 
-@graph.command()
+@graph.command(short_help="Show a network (the default).")
 @click.argument("name", metavar="[NAME|FILE]", required=False)
 @json_flag
 @click.option("--mermaid", "as_mermaid", is_flag=True, help="Print a Mermaid flowchart.")
@@ -53,17 +53,17 @@ def show(name: str | None, as_json: bool, as_mermaid: bool, svg: str | None) -> 
         click.echo(pictures.text(network))
 
 
-@graph.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@graph.command(short_help="Judge a file; every fault with its line.")
+@click.argument("file", metavar="NAME|FILE")
 @json_flag
 @click.pass_context
-def check(context: click.Context, file: Path, as_json: bool) -> None:
+def check(context: click.Context, file: str, as_json: bool) -> None:
     """Example: tinyllm graph check network.yaml"""
     from tinyllm.cli.wiring import NODE_TOOLS, read_network
     from tinyllm.graph import parse
 
     try:
-        network = parse(read_network(str(file)), source=str(file), tools=NODE_TOOLS)
+        network = parse(read_network(file), source=file, tools=NODE_TOOLS)
     except GraphError as error:
         if not as_json:
             raise
@@ -75,7 +75,7 @@ def check(context: click.Context, file: Path, as_json: bool) -> None:
         click.echo(f"{file}: a legal network of {len(network.nodes)} nodes, {network.id}")
 
 
-@graph.command()
+@graph.command(short_help="Write a commented first network.")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("network.yaml"))
 def init(file: Path) -> None:
     """Example: tinyllm graph init network.yaml

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tinyllm.errors import TinyLLMError
+from tinyllm.errors import RequestError, TinyLLMError
 
 # Name -> module and the line that `tinyllm --help` shows.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -48,6 +48,8 @@ class Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
+            if " " in args[0].strip():
+                raise RequestError("a question needs its command", hint=f"tinyllm ask {args[0]!r}")
             near = difflib.get_close_matches(args[0], COMMANDS, 1, cutoff=0.0)[0]
             raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near!r}?", context)
         return super().resolve_command(context, args)
@@ -64,6 +66,9 @@ class Commands(click.Group):
         except TinyLLMError as error:
             _tell(error.message, error.hint)
             code = error.exit_code
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = 2
         except click.ClickException as error:
             if isinstance(error, click.UsageError) and error.ctx:
                 _tell(error.format_message(), f"{error.ctx.command_path} --help")
@@ -120,4 +125,4 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> None:
-    cli()
+    cli(prog_name="tinyllm")

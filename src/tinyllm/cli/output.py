@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tinyllm.errors import TinyLLMError
 from tinyllm.types import JSON, Cost, Reply
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def reply_json(reply: Reply) -> dict[str, JSON]:
         "graph": reply.graph,
         **({"ticket": reply.ticket} if reply.ticket else {}),
     }
+
+
+def fault(reply: Reply) -> TinyLLMError:
+    """Why a failed run failed, for people."""
+    return reply.error or TinyLLMError(reply.answer, hint=f"tinyllm trace {reply.run_id}")
 
 
 def cost_line(cost: Cost, milliseconds: float) -> str:

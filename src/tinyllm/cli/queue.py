@@ -20,7 +20,7 @@ def queue() -> None:
     """Example: tinyllm queue list"""
 
 
-@queue.command("list")
+@queue.command("list", short_help="Those that wait, oldest first.")
 @click.option("--all", "everything", is_flag=True, help="Settled ones too.")
 @json_flag
 def list_(everything: bool, as_json: bool) -> None:
@@ -42,7 +42,7 @@ def list_(everything: bool, as_json: bool) -> None:
         note("nothing waits")
 
 
-@queue.command()
+@queue.command(short_help="Settle one.")
 @click.argument("ticket")
 @click.argument("text")
 @json_flag

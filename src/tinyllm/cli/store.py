@@ -30,7 +30,7 @@ def store() -> None:
     """Example: tinyllm store size"""
 
 
-@store.command()
+@store.command(short_help="How much is kept, and where.")
 @json_flag
 def size(as_json: bool) -> None:
     """Example: tinyllm store size --json"""
@@ -46,7 +46,7 @@ def size(as_json: bool) -> None:
             click.echo(f"{name:<8} {value}")
 
 
-@store.command()
+@store.command(short_help="Print all of it as JSON lines.")
 def export() -> None:
     """Example: tinyllm store export > kept.jsonl"""
 
@@ -57,7 +57,7 @@ def export() -> None:
     with_store(write)
 
 
-@store.command()
+@store.command(short_help="Delete what is old.")
 @click.option(
     "--older-than", required=True, metavar="AGE", callback=lambda c, p, v: age(v), help="30d, 12h, 2w."
 )

@@ -7,9 +7,9 @@ human queue; what nothing can answer ends in a plain refusal (or, where somethin
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from tinyllm.engine.breaker import Breaker
 from tinyllm.engine.plan import Plan, make_plan
@@ -27,12 +27,23 @@ PLANS = 32  # how many graph versions stay ready to run
 
 
 class Engine:
-    """Answers requests. One engine serves any number of runs at once, in one event loop."""
+    """Answers requests. One engine serves any number of runs at once, in one event loop.
 
-    def __init__(self, resolve: Resolve, parts: Callable[[Graph], Parts], store: Store) -> None:
+    `tool_seconds` is beyond any shipped tool's own limit: the last resort against one that hangs.
+    """
+
+    def __init__(
+        self,
+        resolve: Resolve,
+        parts: Callable[[Graph], Parts],
+        store: Store,
+        *,
+        tool_seconds: float = 30.0,
+    ) -> None:
         self.resolve = resolve
         self.parts = parts
         self.store = store
+        self.tool_seconds = tool_seconds
         self.plans: dict[str, Plan] = {}
         self.breakers: dict[str, Breaker] = {}
 
@@ -76,10 +87,11 @@ class Engine:
             raise RequestError(f"no node is called {unknown[0]!r}", hint=nearest(unknown[0], graph.nodes))
         plan = self.plans.get(graph.id)
         if plan is None:
+            plan = make_plan(graph, self.parts(graph))
+            await self.store.save_graph(graph.id, graph.name, dump(graph), tenant=request.tenant)
             if len(self.plans) >= PLANS:
                 self.plans.pop(next(iter(self.plans)))
-            plan = self.plans[graph.id] = make_plan(graph, self.parts(graph))
-            await self.store.save_graph(graph.id, graph.name, dump(graph), tenant=request.tenant)
+            self.plans[graph.id] = plan
         return Run(self, plan, request, listen)
 
 
@@ -149,17 +161,17 @@ class Run:
 
     async def finish(self) -> Reply:
         """Walk, settle the status, commit, and only then answer."""
-        self.emit(
-            "run_started",
-            question=self.request.text,
-            graph=self.plan.graph.id,
-            seed=self.request.seed,
-            clock=self.request.clock,
-            user=self.request.user,
-            session=self.request.session,
-            request=to_json(self.request),
-        )
         try:
+            self.emit(
+                "run_started",
+                question=self.request.text,
+                graph=self.plan.graph.id,
+                seed=self.request.seed,
+                clock=self.request.clock,
+                user=self.request.user,
+                session=self.request.session,
+                request=to_json(self.request),
+            )
             try:
                 async with asyncio.timeout(self.budget.seconds):
                     end = await self._walk(self.plan.graph.entry, (), None)
@@ -210,7 +222,7 @@ class Run:
             reason=end.reason,
             route=list(self.route),
             tool_calls=[tool_run_json(made) for made in runs],
-            cost=asdict(self.cost),
+            cost=to_json(self.cost),
             latency_ms=reply.latency_ms,
             run_id=self.id,
             graph=reply.graph,
@@ -242,9 +254,10 @@ class Run:
             following = (outcome.go,) if outcome.go else successors(spec)
             if len(following) > 1:
                 join = self.plan.joins[node]
-                walks = (self._walk(branch, candidates, join) for branch in following)
-                ends = await asyncio.gather(*walks)
-                candidates = tuple(end.candidate for end in ends if end.candidate is not None)
+                ends = await _all(self._walk(branch, candidates, join) for branch in following)
+                candidates = tuple(
+                    end.candidate for end in ends if end.candidate and not end.candidate.refused
+                )
                 if not candidates:
                     return ends[0]
                 node = join
@@ -253,7 +266,7 @@ class Run:
         return _End(candidates[0] if candidates else None)
 
     async def _step(self, node: str, candidates: tuple[Candidate, ...]) -> Outcome:
-        """Run one node; an error of the tree becomes a failed outcome, any other is recorded and raised."""
+        """Run one node; what it raises is recorded and becomes a failed outcome, but for a budget used up."""
         if self.budget.steps is not None and len(self.route) >= self.budget.steps:
             raise BudgetExceeded(
                 f"the run took more than its {self.budget.steps} steps", hint="raise the budget"
@@ -268,18 +281,26 @@ class Run:
             self.emit("node_failed", node, error=type(error).__name__, message=error.message)
             raise
         except TinyLLMError as error:
-            self.emit("node_failed", node, error=type(error).__name__, message=error.message, hint=error.hint)
-            self.error = self.error or error
-            return Outcome(failed=error.message)
+            return self._broken(node, error)
         except Exception as error:
-            self.emit("node_failed", node, error=type(error).__name__, message=str(error))
-            raise
+            # A fault of ours or of a plug-in: the run must end all the same, and say so.
+            wrong = TinyLLMError(
+                f"node {node!r} broke: {type(error).__name__}: {error}",
+                hint="this is a fault in the program or in a plug-in: report it",
+            )
+            wrong.__cause__ = error
+            return self._broken(node, wrong)
         if outcome.text is not None:
             self.text = outcome.text
         self.facts += outcome.facts
         text = outcome.candidate.text if outcome.candidate else ""
         self.emit("node_finished", node, text=text, failed=outcome.failed)
         return outcome
+
+    def _broken(self, node: str, error: TinyLLMError) -> Outcome:
+        self.emit("node_failed", node, error=type(error).__name__, message=error.message, hint=error.hint)
+        self.error = self.error or error
+        return Outcome(failed=error.message)
 
     def _recover(self, maker: str, failed: str, reason: str) -> str | None:
         """The node that takes over, or None where nothing is left to try."""
@@ -324,10 +345,20 @@ class Run:
         return (time.perf_counter() - self.began) * 1000
 
 
+async def _all(walks: Iterable[Coroutine[Any, Any, _End]]) -> list[_End]:
+    """How the parallel walks ended. One that raises stops the others before the run goes on."""
+    tasks = [asyncio.create_task(walk) for walk in walks]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _tighter(asked: Budget, graph: Graph) -> Budget:
     """The request's budget within the network's own."""
     own = graph.budgets
-
     return Budget(
         _least(asked.seconds, own.seconds),
         _least(asked.tokens, own.tokens),

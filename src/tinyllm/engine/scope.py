@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tinyllm.errors import BackendBusy, BackendError, ToolError, ToolTimeout
+from tinyllm.engine.request import to_json
+from tinyllm.errors import BackendBusy, BackendError, ToolError
 from tinyllm.events import Kind
 from tinyllm.protocols import Backend, Candidate, Tool, ToolContext
 from tinyllm.types import JSON, Chunk, Completion, Cost, Prompt, ToolCall, ToolRun
@@ -13,7 +13,6 @@ from tinyllm.types import JSON, Chunk, Completion, Cost, Prompt, ToolCall, ToolR
 if TYPE_CHECKING:
     from tinyllm.engine.run import Run
 
-TOOL_SECONDS = 30.0  # beyond any shipped tool's own limit: the last resort against one that hangs
 FIRST_WAIT = 0.2  # seconds before the first retry; doubles, with jitter
 
 
@@ -56,9 +55,12 @@ class NodeScope:
                 attempt += 1
                 continue
             breaker.succeeded()
-            self.emit("model_called", model=backend.name, cost=asdict(completion.cost), attempt=attempt)
-            self.run.spend(completion.cost)
+            self.spend(backend.name, completion.cost, attempt=attempt)
             return completion
+
+    def spend(self, model: str, cost: Cost, *, attempt: int = 0) -> None:
+        self.emit("model_called", model=model, cost=to_json(cost), attempt=attempt)
+        self.run.spend(cost)
 
     async def _once(self, backend: Backend, prompt: Prompt) -> Completion:
         """One stream folded; its tokens go to the caller, marked final where nothing can reject them."""
@@ -68,7 +70,8 @@ class NodeScope:
         async for chunk in backend.stream(prompt):
             if chunk.text:
                 parts.append(chunk.text)
-                self.emit("token", text=chunk.text, final=final)
+                if self.run.queue is not None:  # tokens are for whoever listens; no store keeps them
+                    self.emit("token", text=chunk.text, final=final)
             if chunk.finish is not None:
                 last = chunk
         assert last is not None and last.finish is not None  # the conformance suite holds every backend to it
@@ -76,14 +79,12 @@ class NodeScope:
 
     async def use(self, tool: Tool, call: ToolCall) -> ToolRun:
         try:
-            async with asyncio.timeout(TOOL_SECONDS):
+            async with asyncio.timeout(self.run.engine.tool_seconds):
                 result = await tool.call(call.arguments, self.context)
         except ToolError as error:
             made = ToolRun(call, None, str(error.message))
         except TimeoutError:
-            made = ToolRun(
-                call, None, ToolTimeout(f"tool {call.name!r} hung for {TOOL_SECONDS:.0f} s").message
-            )
+            made = ToolRun(call, None, f"tool {call.name!r} hung for {self.run.engine.tool_seconds:g} s")
         else:
             made = ToolRun(call, result)
         self.emit("tool_called", **tool_run_json(made))

@@ -35,6 +35,7 @@ class Routing:
             choice = Choice(forced, {forced: 1.0})
         elif self.router is not None:
             choice = await self.router.choose(scope.text, labels)
+            scope.spend(self.spec.model, choice.cost)
         else:
             choice = await self._ask(scope, labels)
         label = choice.label

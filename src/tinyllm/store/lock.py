@@ -13,9 +13,13 @@ class StoreBusy(StoreError):
 
 
 class FileLock:
-    """Held by one open `FileLock` at a time, within a process as between processes."""
+    """Held by one open `FileLock` at a time, within a process as between processes.
 
-    def __init__(self, path: Path) -> None:
+    Windows locks a byte against reading and writing too: `byte` is one that nobody touches.
+    """
+
+    def __init__(self, path: Path, *, byte: int = 0) -> None:
+        self._byte = byte
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def acquire(self, patience: float) -> bool:
@@ -38,7 +42,7 @@ class FileLock:
         def _try(self) -> bool:
             import msvcrt
 
-            os.lseek(self._file, 0, os.SEEK_SET)
+            os.lseek(self._file, self._byte, os.SEEK_SET)
             try:
                 msvcrt.locking(self._file, msvcrt.LK_NBLCK, 1)
             except OSError:
@@ -49,7 +53,7 @@ class FileLock:
             """Let the next one have the lock."""
             import msvcrt
 
-            os.lseek(self._file, 0, os.SEEK_SET)
+            os.lseek(self._file, self._byte, os.SEEK_SET)
             msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
 
     else:

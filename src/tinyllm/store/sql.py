@@ -232,4 +232,5 @@ def _run_row(run: RunRow) -> tuple[Any, ...]:
 
 def _end_row(tenant: str, event: Event) -> tuple[Any, ...]:
     answer, status, cost = rows.ended(event)
-    return (answer, status, *astuple(cost), tenant, event.run_id)
+    spent = cost.macs, cost.tokens_in, cost.tokens_out, cost.milliseconds, cost.money  # as _END_RUN has them
+    return (answer, status, *spent, tenant, event.run_id)

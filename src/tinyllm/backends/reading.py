@@ -1,0 +1,81 @@
+"""What every built-in reader does as a backend: a question becomes one tool call, a tool's result the answer.
+
+Knows nothing about how a request is read; each kind of reader says that.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+from tinyllm.backends.words import told
+from tinyllm.errors import ToolError
+from tinyllm.slots import REFUSE, Ops, Slots, fill, find
+from tinyllm.types import Chunk, Cost, Prompt, ToolCall
+
+_ERROR = "error:"  # how the text of a failed tool call begins
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A call over slots and how probable it is, among all legal calls of the request."""
+
+    call: str
+    probability: float
+
+
+class ReaderBackend(ABC):
+    """Answers a question with one tool call, or with the call `refuse` where it is not sure; answers a tool's
+    result with the text of it.
+
+    `thresholds` is the least probability to answer by tool (0.5 for a tool without one).
+    """
+
+    def __init__(self, name: str, ops: Ops) -> None:
+        self.name = name
+        self.ops = ops
+        self.thresholds: Mapping[str, float] = {}
+
+    @abstractmethod
+    async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
+        """The most probable call of the prompt's tools, or a refusal, and what it took to read it."""
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+        last = prompt.messages[-1]
+        if last.role != "tool":
+            yield await self._call(prompt)
+        elif last.content.startswith(_ERROR):
+            reason = last.content.removeprefix(_ERROR).strip()
+            yield Chunk(tool_calls=(_refusal(reason),), finish="tool_calls", cost=Cost())
+        else:
+            words, finish = told(last.content, prompt.sampling)
+            for word in words:
+                yield Chunk(word)
+            yield Chunk(finish=finish, cost=Cost())
+
+    async def _call(self, prompt: Prompt) -> Chunk:
+        start = time.perf_counter()
+        text = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
+        slots = find(text)
+        reading, cost = await self.read(slots, prompt)
+        call = self._checked(reading, slots)
+        cost = replace(cost, milliseconds=(time.perf_counter() - start) * 1e3)
+        return Chunk(tool_calls=(call,), finish="tool_calls", cost=cost)
+
+    def _checked(self, reading: Reading, slots: Slots) -> ToolCall:
+        if slots.cut:
+            return _refusal(f"the question is longer than the {len(slots.text)} characters that are read")
+        try:
+            call = fill(reading.call, slots, self.ops)
+        except ToolError as error:
+            return _refusal(error.message)
+        if call is None:
+            return _refusal("this asks for nothing that the tools here compute")
+        if reading.probability < self.thresholds.get(call.name, 0.5):
+            sure = f"{reading.probability:.0%} sure"
+            return _refusal(f"it is not clear what is asked: the likeliest reading is {sure}")
+        return call
+
+
+def _refusal(reason: str) -> ToolCall:
+    return ToolCall(REFUSE, {"reason": reason})
