@@ -216,6 +216,15 @@ async def test_the_router_that_does_not_know_sends_the_run_to_recovery() -> None
     assert reply.status == "escalated"
 
 
+async def test_a_router_that_breaks_takes_its_way_for_what_it_does_not_know() -> None:
+    text = FORK.replace("threshold: 0.2", "otherwise: second")
+    lost = Scripted("skills", ["neither of them"])
+    net = await engine(text, {"skills": lost, "m1": Scripted("m1", ["1"]), "m2": Scripted("m2", ["2"]),
+                              "big": Scripted("big", ["big"])})  # fmt: skip
+    reply = await net.run(ask("what?"))
+    assert (reply.status, reply.route) == ("answered", ("entry", "router", "second", "exit"))
+
+
 async def test_retries_happen_only_where_they_can_help() -> None:
     text = FORK.replace("retries: 0", "retries: 2")
     net = await engine(

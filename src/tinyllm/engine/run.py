@@ -1,7 +1,8 @@
 """The forward pass: walks a plan from its entry to an exit, recovers from failures, records everything.
 
 Recovery tries, in this order: the router's next likely specialist, the node's simpler one, its larger one, the
-human queue; what nothing can answer ends in a plain refusal (or, where something broke, in `failed`).
+human queue; what nothing can answer ends in a plain refusal (or, where something broke, in `failed`). A router
+that breaks does not know: its `otherwise` is taken.
 """
 
 import asyncio
@@ -327,7 +328,8 @@ class Run:
             if node.kind == "router":
                 likely = sorted(odds, key=lambda label: -odds[label])
                 found += [node.routes[label].to for label in likely if odds[label] >= node.alternatives]
-        found += [name for name in (getattr(spec, "simpler", None), getattr(spec, "larger", None)) if name]
+        named = (getattr(spec, field, None) for field in ("otherwise", "simpler", "larger"))
+        found += [name for name in named if name]
         return found + ([graph.human] if graph.human else [])
 
     async def _give_up(self, outcome: Outcome) -> _End:

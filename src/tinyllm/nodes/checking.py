@@ -63,7 +63,7 @@ class GateNode:
             try:
                 check = await self.checks[test.check](test, candidate, scope)
             except TinyLLMError as error:
-                check = Check(test.check, None, f"could not judge: {error.message}")
+                check = Check(test.check, None, error.message)
             scope.emit("check_made", name=check.name, passed=check.passed, reason=check.reason)
             if check.passed is False:
                 return f"check {check.name!r} failed: {check.reason}"
