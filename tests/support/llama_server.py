@@ -10,12 +10,12 @@ KEY = "a-key-for-tests"
 
 
 @contextmanager
-def llama_server(model: Path, *, parallel: int = 2) -> Iterator[str]:
-    """The base URL of a running server that wants `KEY`."""
+def llama_server(model: Path, *, parallel: int = 2, context: int = 2048) -> Iterator[str]:
+    """The base URL of a running server that wants `KEY`; `context` is in tokens, which are bytes here."""
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_parallel = parallel
-    params.n_ctx = 2048 * parallel
+    params.n_ctx = context * parallel
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.n_threads_http = 8
     params.verbosity = -1

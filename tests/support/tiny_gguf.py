@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 DIM = 64
-CONTEXT = 2048
+CONTEXT = 16_384
 SPECIAL = ("<|end|>", "<|im_start|>", "<|im_end|>")
 MAX_PIECES = DIM - 1
 _HEADS = 2
