@@ -6,6 +6,7 @@ values. Implementations live on the floors above and are joined in `cli/wiring.p
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tinyllm.types import (
@@ -23,6 +24,8 @@ from tinyllm.types import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tinyllm.events import Event, Kind
     from tinyllm.graph import Graph
 
@@ -96,17 +99,46 @@ class Grader(Protocol):
     async def grade(self, run_id: str, question: str, answer: str, reference: str | None) -> Grade: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The size of a small language model and how long it is trained, from scratch.
+
+    Each of `words` is one token wherever it stands. `context` and the batch are in tokens and examples. The
+    first `reading` steps learn the inputs as well as the targets, the `steps` after them the targets alone,
+    with a share `dropout` of the input tokens (but for `words`) blanked out.
+    """
+
+    vocab: int
+    width: int
+    layers: int
+    hidden: int
+    steps: int
+    reading: int = 0
+    heads: int = 4
+    groups: int = 2
+    context: int = 256
+    words: tuple[str, ...] = ()
+    batch: int = 64
+    lr: float = 3e-3
+    dropout: float = 0.0
+
+
 class Trainer(Protocol):
-    """Makes a model file from examples; the lab's trainer is joined to it in wiring."""
+    """Makes a model file from examples; the lab's trainer is joined to it by the command line."""
 
     def train(
         self,
-        examples: Sequence[tuple[str, str]],
+        recipe: Recipe,
+        examples: Callable[[int], Sequence[tuple[str, str]]],
+        out: "Path",
         *,
         seed: int,
-        progress: Callable[[int, int, float], None],
+        progress: Callable[[int, int, float], None] | None = None,
     ) -> Mapping[str, JSON]:
-        """Write the model and return its card (data, steps, figures). Examples are (input, target)."""
+        """Write the model and return its card: parameters, steps, tokens, macs, seconds, loss.
+
+        `examples` are the (input, target) texts of an epoch. `progress` is told (step, steps, loss).
+        """
         ...
 
 

@@ -1,0 +1,99 @@
+"""The language model that reads: a request as text in, one call over its slots out, held to the legal ones.
+
+The model sees the request with its slots named and spells a call from whole tokens: `<convert><n0><u0><u1>`.
+A grammar made for each request lets it say nothing that is not legal there. Knows nothing about training,
+nor about which engine runs the model.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+
+from tinyllm.backends.folding import complete
+from tinyllm.backends.reading import ReaderBackend, Reading
+from tinyllm.protocols import Backend
+from tinyllm.slots import Ops, Slots, grammar
+from tinyllm.slots.calls import MOST_OF_A_KIND
+from tinyllm.types import Cost, Message, Prompt, Sampling
+
+CALL = "<call>"  # ends the request
+MOST_BYTES = 600  # of a request; what follows is not read
+_MOST_TOKENS = 8  # of a call: an operation, at most five slots, and the end
+
+
+def encode(slots: Slots) -> str:
+    """A request as the model reads it: "how many<u0><=volume> in<n0><u1><=volume><call>".
+
+    Slots and what they hold are whole tokens, which a request cannot spell: its own "<" is written "(".
+    """
+    notes = dict(note.split("=", 1) for note in slots.notes)
+    pieces = []
+    for word in slots.template.split():
+        if word in slots.values and int(word[1:]) < MOST_OF_A_KIND:
+            pieces.append(f"<{word}>" + (f"<={notes[word]}>" if word in notes else ""))
+        else:
+            pieces.append(" " + word.replace("<", "("))
+    return "".join(pieces).encode()[:MOST_BYTES].decode(errors="ignore") + CALL
+
+
+def spell(call: str) -> str:
+    """A call as the model writes it: "<convert><n0><u0><u1>"."""
+    return "".join(f"<{word}>" for word in call.split())
+
+
+def unspell(text: str) -> str:
+    """The call that `spell` wrote."""
+    return " ".join(re.findall(r"<(\w+)>", text))
+
+
+class NeuronReader:
+    """Reads a request into a call with the model behind `inner`, which takes grammars and gives scores."""
+
+    def __init__(self, inner: Backend, ops: Ops) -> None:
+        self.inner = inner
+        self.ops = ops
+
+    async def read(
+        self,
+        slots: Slots,
+        tools: Collection[str] | None = None,
+        *,
+        adapter: str | None = None,
+        timeout: float = 60.0,
+    ) -> tuple[Reading, Cost]:
+        """The call that the model says, among those of these `tools` (all, where none are given) or a refusal.
+
+        Its probability is what the model gave these tokens before the grammar cut anything off, so few tools
+        make no reading surer.
+        """
+        ops = self.ops if tools is None else {n: op for n, op in self.ops.items() if op.tool in ("", *tools)}
+        prompt = Prompt(
+            (Message("user", encode(slots)),),
+            sampling=Sampling(max_tokens=_MOST_TOKENS),
+            grammar=re.sub('"([^"]+)"', lambda quoted: f'"{spell(quoted[1])}"', grammar(slots, ops)),
+            adapter=adapter,
+            scores=True,
+            timeout=timeout,
+        )
+        done = await complete(self.inner, prompt)
+        said = sum(score.logprob for score in done.scores)
+        return Reading(unspell(done.text), math.exp(min(0.0, said))), done.cost
+
+
+class NeuronBackend(ReaderBackend):
+    """The reading model behind `inner`, with the least probability at which it answers by tool."""
+
+    def __init__(self, name: str, inner: Backend, ops: Ops, thresholds: Mapping[str, float]) -> None:
+        super().__init__(name, ops)
+        self.thresholds = thresholds
+        self._reader = NeuronReader(inner, ops)
+
+    async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
+        tools = {tool.name for tool in prompt.tools}
+        return await self._reader.read(slots, tools, adapter=prompt.adapter, timeout=prompt.timeout)
+
+    async def probe(self) -> str:
+        return await self._reader.inner.probe()
+
+    async def close(self) -> None:
+        await self._reader.inner.close()
