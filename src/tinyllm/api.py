@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PATIENCE = 5.0  # seconds that closing waits for runs
+
 
 def load(
     name: str | None = None, *, settings: "Settings | None" = None, store: str | None = "default"
@@ -54,6 +56,8 @@ class Network:
     async def aask(self, question: str | Sequence[Message], **options: Any) -> Reply:
         """`ask` for code that runs in an event loop itself; cancelling it cancels the run."""
         work = self._wired.engine.run(self.request(question, **options))
+        if asyncio.get_running_loop() is self._loop:
+            return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncGenerator[Event, None]:
@@ -119,11 +123,22 @@ class Network:
             raise
 
     def close(self) -> None:
-        """Give back every thread, connection and file. Safe to call twice."""
+        """Let what still runs come to its end, and give back every thread, connection and file.
+
+        Safe to call twice.
+        """
         if self._loop.is_closed():
             return
-        self.call(self._wired.close())
+        self.call(self._wind_up())
         self._stop()
+
+    async def _wind_up(self) -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        if running:  # runs that Ctrl-C cancelled have yet to be recorded
+            _, late = await asyncio.wait(running, timeout=PATIENCE)
+            for task in late:
+                task.cancel()
+        await self._wired.close()
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -50,8 +50,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: str = "starter"
-    store: str = Field(default_factory=lambda: default_store(os.environ))
+    network: str = Field(default="starter", min_length=1)
+    store: str = Field(min_length=1, default_factory=lambda: default_store(os.environ))
     retention_days: Annotated[float | None, BeforeValidator(_optional)] = Field(default=None, gt=0)
     data_dir: Annotated[Path | None, BeforeValidator(_optional)] = None
     docs_dir: Annotated[Path | None, BeforeValidator(_optional)] = None

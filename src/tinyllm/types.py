@@ -152,8 +152,9 @@ class Budget:
 class Request:
     """A question to a network and all that its answer may depend on, so that a run can be repeated exactly.
 
-    `quality` is the cost-quality dial from 0 (cheapest) to 1 (best); `clock` is the Unix time that the run
-    believes in; `forced` fixes the choice of the named nodes; None lets the engine decide and record.
+    `quality` is the cost-quality dial from 0 (cheapest) to 1 (best): below 0.5 a gate leaves out the checks
+    that ask a model. `clock` is the Unix time that the run believes in; `forced` fixes the choice of the named
+    nodes; None lets the engine decide and record.
     """
 
     messages: tuple[Message, ...]
@@ -187,7 +188,8 @@ class ToolRun:
 class Reply:
     """The answer of a network. `route` lists node ids in the order in which they ran.
 
-    `error` is what broke, where the status is failed; `caller_calls` are calls of the caller's own tools.
+    `reason` says why there is no answer, where the status is refused or failed; `error` is what broke, where
+    it is failed; `caller_calls` are calls of the caller's own tools.
     """
 
     answer: str
@@ -200,6 +202,7 @@ class Reply:
     graph: str
     ticket: str | None = None
     caller_calls: tuple[ToolCall, ...] = ()
+    reason: str = ""
     error: TinyLLMError | None = None
 
 

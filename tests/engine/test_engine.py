@@ -114,7 +114,7 @@ async def test_the_gate_rejects_a_figure_that_the_tool_did_not_compute() -> None
     model = Scripted("m", calling("847 * 392", say=lambda text: "331624"))
     net = await engine(line(), {"m": model, "judge": Scripted("judge", ["x"])})
     reply = await net.run(ask("what is 847 times 392"))
-    assert (reply.status, reply.answer) == ("refused", "No.")
+    assert reply.status == "refused" and reply.answer.endswith("which the answer does not say. No.")
 
 
 async def test_the_gate_notices_a_tool_that_lies() -> None:

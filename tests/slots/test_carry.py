@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tinyllm.slots import carry
+from tinyllm.slots import carry, leans
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,11 @@ def test_any_text_is_taken() -> None:
     ]
     for _ in range(500):
         assert carry([" ".join(random.choices(words, k=6)) for _ in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [("and in cups?", True), ("and 7?", True), ("what about 20%", True), ("2 + 2", False), ("and now?", False)],
+)
+def test_a_fragment_is_known_as_one(question: str, expected: bool) -> None:
+    assert leans(question) is expected

@@ -36,7 +36,9 @@ MOST_BYTES = 4_000_000  # of standard input; more could not be asked anyway
 @network_flag
 @no_store_flag
 @click.option("--stream", is_flag=True, help="Print the answer while it is made.")
-@click.option("--quality", type=click.FloatRange(0, 1), default=0.5, help="0 is cheapest, 1 is best.")
+@click.option(
+    "--quality", type=click.FloatRange(0, 1), default=0.5, help="Below 0.5, no model checks the answer."
+)
 @seed_flag
 @click.pass_context
 def ask(

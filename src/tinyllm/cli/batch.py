@@ -4,19 +4,21 @@ An answer is a whole line in OUT or it is not there: a torn last line is dropped
 """
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from tinyllm.cli.output import network_flag, no_store_flag, note, reply_json, seed_flag, settings
-from tinyllm.errors import BackendUnreachable, RequestError, TinyLLMError
+from tinyllm.errors import BackendUnreachable, RequestError, StoreError, TinyLLMError
 from tinyllm.types import JSON
 
 MAX_LINE = 4_000_000  # bytes
@@ -71,7 +73,7 @@ def batch(
         _alone(output),
         load(chosen.network, settings=chosen, store=None if no_store else "default") as net,
         source.open("rb") as lines,
-        output.open("ab") as out,
+        FileIO(str(output), "a") as out,  # no buffer: what a full disk refuses is not tried again
     ):
         tally = Tally(seen=finished(output))
         questions = _questions(lines, source.name, tally, frozenset(tally.seen))
@@ -82,15 +84,14 @@ def batch(
                     reply = await net.aask(row["query"], seed=seed)
                     if isinstance(reply.error, BackendUnreachable):
                         raise reply.error
-                except BackendUnreachable:
+                except (BackendUnreachable, StoreError):
                     raise  # every other question would end the same way; a rerun goes on from here
                 except TinyLLMError as error:
                     tally.bad += 1
                     note(f"id {row['id']!r}: {error.message}")
                     continue
                 answer = {"id": row["id"], "query": row["query"], **reply_json(reply)}
-                out.write(json.dumps(answer, ensure_ascii=True, default=str).encode() + b"\n")
-                out.flush()
+                _append(out, json.dumps(answer, ensure_ascii=True, default=str).encode() + b"\n")
                 tally.written += 1
                 tally.failed += reply.status == "failed"
                 if tally.written % _SYNC_EVERY == 0:
@@ -103,10 +104,9 @@ def batch(
 
         try:
             net.call(all_of_it())
-        except* TinyLLMError as errors:
+        except* (TinyLLMError, OSError) as errors:
             raise _first(errors) from None
         finally:
-            out.flush()
             os.fsync(out.fileno())
     totals = {"written": tally.written, "skipped": tally.skipped, "bad": tally.bad, "failed": tally.failed}
     if as_json:
@@ -207,6 +207,14 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _first(errors: BaseExceptionGroup[TinyLLMError]) -> TinyLLMError:
+def _append(out: FileIO, line: bytes) -> None:
+    """Write the whole line or nothing of it. Raises OSError."""
+    end = os.fstat(out.fileno()).st_size
+    if out.write(line) < len(line):
+        out.truncate(end)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out.name)
+
+
+def _first(errors: BaseExceptionGroup[TinyLLMError | OSError]) -> TinyLLMError | OSError:
     error = errors.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

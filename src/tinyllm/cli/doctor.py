@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from tinyllm.errors import BackendUnreachable, TinyLLMError
 if TYPE_CHECKING:
     from tinyllm.settings import Resolved
 
+_REBUILD = "install this package again, or rebuild the file with `tinyllm starter train`"
 _PACKAGES = (
     "aiohttp", "alembic", "numpy", "pint", "pydantic", "pydantic_monty", "yaml", "sqlalchemy", "sympy",
     "tzdata", "xllamacpp",
@@ -79,6 +80,8 @@ async def findings(network: str | None) -> AsyncIterator[Finding]:
     if missing:
         return
     yield await _store(resolved)
+    for finding in _neurons(resolved):
+        yield finding
     async for finding in _models(resolved):
         yield finding
     async for finding in _backends(resolved):
@@ -101,6 +104,36 @@ async def _store(resolved: "Resolved") -> Finding:
     except TinyLLMError as error:
         return _fault("store", error)
     return Finding("store", True, f"{size['runs']} runs, {size['bytes']} bytes in {resolved.settings.store}")
+
+
+def _neurons(resolved: "Resolved") -> Iterator[Finding]:
+    """The shipped model files: needed where the network in use runs on them."""
+    from hashlib import sha256
+
+    from tinyllm.cli.wiring import BUILTIN, load_graph
+    from tinyllm.starter.shipped import weights
+
+    used: dict[str, bool] = {}
+    for name in ("starter", resolved.settings.network):
+        try:
+            models = load_graph(name, resolved.settings).models.values()
+        except TinyLLMError:
+            continue  # told where the network's own turn comes
+        in_use = name == resolved.settings.network
+        used |= {model.model: in_use for model in models if model.backend == BUILTIN}
+    for file, needed in used.items():
+        what = f"neuron {file}"
+        try:
+            path, expected = weights(file)
+            found = sha256(path.read_bytes()).hexdigest()
+        except TinyLLMError as error:
+            yield _fault(what, error, needed=needed)
+        except OSError as error:
+            yield Finding(what, False, f"cannot be read: {error}", _REBUILD, needed)
+        else:
+            ok = found == expected
+            detail = f"{path.stat().st_size} bytes, SHA-256 ok" if ok else "damaged: its SHA-256 is another"
+            yield Finding(what, ok, detail, _REBUILD, needed)
 
 
 async def _models(resolved: "Resolved") -> AsyncIterator[Finding]:

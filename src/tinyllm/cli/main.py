@@ -50,8 +50,9 @@ class Commands(click.Group):
 
             if " " in args[0].strip():
                 raise RequestError("a question needs its command", hint=f"tinyllm ask {args[0]!r}")
-            near = difflib.get_close_matches(args[0], COMMANDS, 1, cutoff=0.0)[0]
-            raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near!r}?", context)
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{meant}", context)
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -82,7 +83,8 @@ class Commands(click.Group):
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the interpreter flushes it at exit
             code = 1
         except OSError as error:
-            _tell(str(error), "check the path, its permissions and the space on the disk")
+            told = f"{error.filename!r}: {error.strerror}" if error.filename else str(error)
+            _tell(told, "check the path, its permissions and the space on the disk")
             code = 1
         except Exception as error:  # the process's outermost edge: a fault of ours, told rather than thrown
             if os.environ.get("TINYLLM_DEBUG"):

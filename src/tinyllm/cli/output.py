@@ -60,6 +60,7 @@ def reply_json(reply: Reply) -> dict[str, JSON]:
         "run_id": reply.run_id,
         "graph": reply.graph,
         **({"ticket": reply.ticket} if reply.ticket else {}),
+        **({"reason": reply.reason} if reply.status == "refused" else {}),
     }
 
 

@@ -45,7 +45,7 @@ def read_network(name: str) -> str:
         known = nearest(name, shipped())
         raise GraphError(
             f"there is no network and no file {name!r}",
-            hint=f"{known}; `tinyllm graph init` writes a new one",
+            hint=f"{known} (`tinyllm graph init` writes a new one)",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise GraphError(f"{name}: cannot be read: {error}", hint="give a YAML file in UTF-8") from None
@@ -96,9 +96,10 @@ def _backend(name: str, model: Model, settings: Settings) -> Backend:
         known = settings.backends[kind]
         kind, options = known.kind, {**known.options, **options}
     elif kind not in KINDS:
+        near = nearest(kind, [*settings.backends, *KINDS, BUILTIN])
         raise SettingsError(
             f"model {name!r} runs on the backend {kind!r}, which the settings do not have",
-            hint=f"{nearest(kind, [*settings.backends, *KINDS, BUILTIN])}; or add [backends.{kind}] to tinyllm.toml",
+            hint=f"{near} (or add [backends.{kind}] to tinyllm.toml)",
         )
     if model.model:
         options["path" if kind == "llamacpp" else "model"] = model.model

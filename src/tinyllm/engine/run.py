@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from tinyllm.engine.breaker import Breaker
 from tinyllm.engine.plan import Plan, make_plan
 from tinyllm.engine.request import checked, from_json, to_json
 from tinyllm.engine.scope import NodeScope, tool_run_json
-from tinyllm.errors import BudgetExceeded, RequestError, TinyLLMError
+from tinyllm.errors import BudgetExceeded, RequestError, StoreError, TinyLLMError
 from tinyllm.events import Event, Kind
 from tinyllm.graph import Gate, Graph, dump, nearest, successors
 from tinyllm.protocols import Candidate, Outcome, Parts, Resolve, Store, Ticket, ToolContext
@@ -182,7 +183,8 @@ class Run:
                 self.error = error
                 end = _End(reason=error.message, broken=True)
             except asyncio.CancelledError:
-                await asyncio.shield(self._commit(_End(reason="the run was cancelled", broken=True)))
+                with suppress(StoreError):  # whoever cancelled does not wait for the record
+                    await asyncio.shield(self._commit(_End(reason="the run was cancelled", broken=True)))
                 raise
             return await self._commit(end)
         finally:
@@ -213,6 +215,7 @@ class Run:
             graph=self.plan.graph.id,
             ticket=end.ticket,
             caller_calls=end.candidate.caller_calls if end.candidate else (),
+            reason=end.reason,
             error=self.error if end.broken else None,
         )
         finished = self.emit(
@@ -242,7 +245,7 @@ class Run:
                 maker = candidates[0].node if candidates and self._is_gate(node) else node
                 target = self._recover(maker, node, outcome.failed)
                 if target is None:
-                    return await self._give_up(outcome)
+                    return await self._give_up(node, outcome.failed)
                 node, candidates = target, ()
                 continue
             if outcome.candidate is not None:
@@ -332,13 +335,18 @@ class Run:
         found += [name for name in named if name]
         return found + ([graph.human] if graph.human else [])
 
-    async def _give_up(self, outcome: Outcome) -> _End:
-        """Nothing could answer: failed where something broke on the way, else the exit's plain refusal."""
+    async def _give_up(self, node: str, reason: str) -> _End:
+        """Nothing could answer: failed where something broke on the way, else the exit's plain refusal.
+
+        The exit tells the reason, but for a router's: that it knows no route is what a refusal says anyway.
+        """
         if self.error is not None:
             return _End(reason=str(self.error), broken=True)
-        last = next(name for name, spec in self.plan.graph.nodes.items() if spec.kind == "exit")
-        refusal = await self._step(last, ())
-        return _End(refusal.candidate, reason=outcome.failed or "")
+        nodes = self.plan.graph.nodes
+        if nodes[node].kind != "router":
+            self.notes.append(reason)
+        refusal = await self._step(next(name for name, spec in nodes.items() if spec.kind == "exit"), ())
+        return _End(refusal.candidate, reason=reason)
 
     def _is_gate(self, node: str) -> bool:
         return self.plan.graph.nodes[node].kind == "gate"

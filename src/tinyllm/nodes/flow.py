@@ -4,7 +4,9 @@ from typing import cast
 
 from tinyllm.graph import Entry, Exit, Graph, MemoryNode
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
-from tinyllm.slots import carry
+from tinyllm.slots import carry, leans
+
+_SHOWN = 300  # characters of a reason
 
 
 class EntryNode:
@@ -47,7 +49,7 @@ class HumanNode:
 
 
 class ExitNode:
-    """Gives the answer out, or the plain refusal of a run that nothing could answer."""
+    """Gives the answer out, or the plain refusal of a run that nothing could answer, led by its reason."""
 
     def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
         self.name = name
@@ -56,4 +58,12 @@ class ExitNode:
     async def run(self, scope: Scope) -> Outcome:
         if scope.candidates:
             return Outcome(scope.candidates[0])
-        return Outcome(Candidate(self.name, self.refusal, refused=True))
+        reason = scope.notes[-1] if scope.notes else ""
+        if leans(scope.text):
+            reason = "this goes on from another question, in a way that I do not understand: ask it in full"
+        return Outcome(Candidate(self.name, f"{_sentence(reason)}{self.refusal}", refused=True))
+
+
+def _sentence(reason: str) -> str:
+    line = " ".join(reason.split())[:_SHOWN]
+    return f"{line[:1].upper()}{line[1:]}{'' if line.endswith(('.', '!', '?')) else '.'} " if line else ""

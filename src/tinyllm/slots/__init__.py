@@ -1,7 +1,7 @@
 """Slots: what a request holds that a call may point at, and the language of such calls."""
 
 from tinyllm.slots.calls import REFUSE, Op, Ops, fill, grammar, legal_calls, literal_call, point, read_call
-from tinyllm.slots.carry import carry
+from tinyllm.slots.carry import carry, leans
 from tinyllm.slots.find import Slot, Slots, find
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "fill",
     "find",
     "grammar",
+    "leans",
     "legal_calls",
     "literal_call",
     "point",

@@ -27,12 +27,19 @@ def carry(questions: Sequence[str]) -> str:
     return reduce(_complete, questions, "")
 
 
+def leans(question: str) -> bool:
+    """Whether the question is a fragment: it says nothing without another before it."""
+    return _is_fragment(find(question))
+
+
+def _is_fragment(found: Slots) -> bool:
+    known = (word in found.values or word in _SMALL for word in found.template.split())
+    return bool(found.values) and _OPENING.match(found.template) is not None and all(known)
+
+
 def _complete(before: str, question: str) -> str:
     fragment = find(question)
-    words = fragment.template.split()
-    if not before or not _OPENING.match(fragment.template) or not fragment.values:
-        return question
-    if any(word not in fragment.values and word not in _SMALL for word in words):
+    if not before or not _is_fragment(fragment):
         return question
     old = find(before)
     new: dict[str, str] = {}

@@ -69,9 +69,16 @@ def plain_ticket(ticket: Ticket) -> Ticket:
     return replace(ticket, question=plain(ticket.question), reason=plain(ticket.reason))
 
 
+_WHERE = {
+    "run": "`tinyllm trace last` shows the latest run, `tinyllm store export` all of them",
+    "ticket": "`tinyllm queue list --all` shows all tickets",
+    "graph": "`tinyllm store export` shows all graphs",
+}
+
+
 def unknown(what: str, name: str) -> NotFound:
     """The error for a row that does not exist, or belongs to another tenant."""
-    return NotFound(f"no {what} {name!r} in the store", hint=f"list the store's {what}s for the right id")
+    return NotFound(f"no {what} {name!r} in the store", hint=_WHERE[what])
 
 
 def settled(ticket_id: str, ticket: Ticket | None, now: bool) -> Ticket:

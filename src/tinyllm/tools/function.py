@@ -28,7 +28,8 @@ class Function:
     """Calls the function `target` names. It runs in its own thread, an async one in its own event loop.
 
     `name` is the tool's (the function's where None), `folder` is searched for the module first, `seconds` is
-    the limit of one call. What it returns must be JSON; a ToolResult is passed on as it is.
+    the limit of one call. What it returns must be JSON; a ToolResult is passed on as it is. A function whose
+    attribute `repeatable` is True (the same call gives the same and changes nothing) is recomputed by gates.
     Raises GraphError where the module, the function or its signature does not do.
     """
 
@@ -41,7 +42,10 @@ class Function:
         self._model, self._names = _arguments(target, self._function)
         purpose = inspect.getdoc(self._function) or f"Calls {target}."
         self.spec = describe(
-            name or target.partition(":")[2], purpose.partition("\n\n")[0], self._model, repeatable=False
+            name or target.partition(":")[2],
+            purpose.partition("\n\n")[0],
+            self._model,
+            repeatable=getattr(self._function, "repeatable", False) is True,
         )
 
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
