@@ -1,5 +1,6 @@
 """Ctrl-C while a model thinks."""
 
+import json
 import os
 import signal
 import socket
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 
 import tinyllm
+from tests.cli.conftest import Run
 from tests.cli.test_ask import UNREACHABLE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a console, not to a process")
-@pytest.mark.parametrize("args", [["ask", "hi"], ["batch", "in.jsonl", "-o", "out.jsonl"]])
-def test_ctrl_c_ends_with_130(home: Path, args: list[str]) -> None:
+@pytest.mark.parametrize(
+    "args", [["ask", "hi"], ["ask", "--stream", "hi"], ["chat"], ["batch", "in.jsonl", "-o", "out.jsonl"]]
+)
+def test_ctrl_c_ends_with_130_and_is_recorded(home: Path, run: Run, args: list[str]) -> None:
     (home / "in.jsonl").write_text('{"id": 1, "query": "hi"}\n', encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
@@ -28,16 +32,25 @@ def test_ctrl_c_ends_with_130(home: Path, args: list[str]) -> None:
                 "PYTHONPATH": str(Path(tinyllm.__file__).parents[1]),
                 "TINYLLM_NETWORK": "slow.yaml",
             },
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert process.stdin is not None
+        process.stdin.write("hi\n")
+        process.stdin.flush()
         connection, _ = server.accept()
         with connection:
             connection.settimeout(30)
             connection.recv(1)  # the question is on its way: now the run hangs
+            if args[0] == "batch":
+                second = run(*args)
+                assert second.exit_code == 2 and "another batch is writing" in second.stderr
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == ""
     assert err.strip() == "stopped"
+    assert "the run was cancelled" in run("trace", "last").stdout
+    assert json.loads(run("batch", "in.jsonl", "-o", "out.jsonl", "--json").stdout)["written"] == 1

@@ -14,6 +14,7 @@ from tinyllm.cli.output import (
     network_flag,
     no_store_flag,
     note,
+    plain,
     print_json,
     reply_json,
     route_line,
@@ -71,7 +72,7 @@ def ask(
             if as_json:
                 print_json(reply_json(reply), indent=None)
             elif reply.status != "failed":  # a failure is no answer: the error below tells it
-                click.echo(reply.answer)
+                click.echo(plain(reply.answer))
                 if reply.ticket:
                     note(f"ticket {reply.ticket}: answer it with `tinyllm queue answer {reply.ticket} TEXT`")
                 if terminal():
@@ -86,7 +87,7 @@ async def _stream(net: "Network", text: str, quality: float, seed: int | None) -
     async for event in net.stream(text, quality=quality, seed=seed):
         if event.kind == "token" and event.data["final"]:  # what a gate may reject is not shown
             shown += event.data["text"]
-            click.echo(event.data["text"], nl=False)
+            click.echo(plain(event.data["text"]), nl=False)
         elif event.kind == "node_failed":
             kind = getattr(errors, event.data["error"], TinyLLMError)
             broken = broken or kind(event.data["message"], hint=event.data.get("hint", ""))
@@ -97,7 +98,7 @@ async def _stream(net: "Network", text: str, quality: float, seed: int | None) -
                 raise broken or TinyLLMError(data["answer"], hint=f"tinyllm trace {event.run_id}")
             # Another node may have answered after all: then the answer that stands follows on its own line.
             if shown.strip() != data["answer"].strip():
-                click.echo(("\n" if shown else "") + data["answer"], nl=False)
+                click.echo(("\n" if shown else "") + plain(data["answer"]), nl=False)
             click.echo()
             if terminal():
                 cost = cost_line(Cost(**data["cost"]), data["latency_ms"])

@@ -10,6 +10,7 @@ from tinyllm.cli.output import (
     network_flag,
     no_store_flag,
     note,
+    plain,
     print_json,
     reply_json,
     route_line,
@@ -65,7 +66,7 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
                 said.pop()
                 continue
             if not as_json:
-                click.echo(reply.answer)
+                click.echo(plain(reply.answer))
             if asking:
                 note(route_line(reply))
             said.append(Message("assistant", reply.answer))

@@ -1,6 +1,7 @@
 """How replies are shown: data on stdout, everything else on stderr, and flags that several commands share."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -40,6 +41,11 @@ def print_json(value: JSON, *, indent: int | None = 2) -> None:
 def note(text: str) -> None:
     """Say something that is not data."""
     click.echo(text, err=True)
+
+
+def plain(text: str) -> str:
+    """The text without the control characters with which a model could steer a terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
 
 
 def terminal(stream: Any = None) -> bool:

@@ -174,7 +174,7 @@ def _result(name: str, value: Any) -> ToolResult:
         text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
         raise ToolError(
-            f"{name} returned a {type(value).__name__} that is not JSON: {error}"[:500]
+            f"{name} returned a value of type {type(value).__name__!r}, which is not JSON: {error}"[:500]
         ) from error
     if len(text) > MAX_RESULT:
         raise ToolError(
