@@ -1,6 +1,9 @@
 """TinyLLM: a network of small language models that answers like a larger one at a fraction of its cost."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyllm.api import load
 
 __all__ = ["load"]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinyllm.protocols import Store
 
 _BAR = 24  # characters
+_VERDICTS = {True: ("good", "passed"), False: ("bad", "failed"), None: ("unsure", "could not judge")}
 
 
 @click.command()
@@ -57,7 +58,7 @@ def waterfall(trace: Trace) -> Iterator[str]:
         length = max(1, min(round((span.end_ms - span.start_ms) / total * _BAR), _BAR - start))
         bar = " " * start + "#" * length
         yield f"{span.node:<{width}} |{bar:<{_BAR}}| {span.end_ms - span.start_ms:8.2f} ms  {span.kind}"
-        yield from (f"{'':<{width}}   {line}" for line in _facts(span))
+        yield from (f"{'':<{width}}   {line}" for _, line in _facts(span))
     yield f"answer: {_short(trace.answer, 500)}"
     yield f"cost: {cost_line(trace.cost, trace.latency_ms)}"
 
@@ -67,14 +68,15 @@ def page(trace: Trace) -> str:
     total = _total(trace)
     rows = []
     for span in trace.spans:
-        left = 100 * min(span.start_ms / total, 1)
+        left = 100 * min(span.start_ms / total, 0.995)
         width = max(0.5, min(100 * (span.end_ms - span.start_ms) / total, 100 - left))
-        facts = "".join(f"<li>{escape(line)}</li>" for line in _facts(span))
+        listed = "".join(f'<li class="{look}">{escape(line)}</li>' for look, line in _facts(span))
         rows.append(
-            f"<tr><th>{escape(span.node)}<small>{escape(span.kind)}</small></th>"
-            f'<td><div class="bar{" bad" if span.error else ""}" '
-            f'style="margin-left:{left:.2f}%;width:{width:.2f}%"></div>'
-            f"<ul>{facts}</ul></td><td>{span.end_ms - span.start_ms:.2f} ms</td></tr>"
+            f'<li class="{"broken" if span.error else "whole"}">'
+            f"<h3>{escape(span.node)} <small>{escape(span.kind)}</small></h3>"
+            f"<output>{span.end_ms - span.start_ms:.2f} ms</output>"
+            f'<div class="track"><i style="margin-left:{left:.2f}%;width:{width:.2f}%"></i></div>'
+            f"<ul>{listed}</ul></li>"
         )
     return _PAGE.format(
         run=escape(trace.run_id),
@@ -83,28 +85,32 @@ def page(trace: Trace) -> str:
         question=escape(trace.question),
         answer=escape(trace.answer),
         cost=escape(cost_line(trace.cost, trace.latency_ms)),
+        total=f"{total:.1f} ms",
         rows="\n".join(rows),
     )
 
 
-def _facts(span: Span) -> Iterator[str]:
+def _facts(span: Span) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a span as how it looks (a class of the page) and one line."""
     if span.choice is not None or span.probabilities:
         best = sorted(span.probabilities.items(), key=lambda item: -item[1])[:4]
         odds = ", ".join(f"{name} {share:.3f}" for name, share in best)
-        yield f"chose {span.choice or 'nothing'} ({odds})"
+        yield "choice", f"chose {span.choice or 'nothing'} ({odds})"
     for run in span.tools:
         arguments = ", ".join(f"{name}={value!r}" for name, value in run.call.arguments.items())
         outcome = f"failed: {run.error}" if run.result is None else run.result.text
-        yield _short(f"{run.call.name}({arguments}) -> {outcome}", 300)
+        yield "tool" if run.result else "bad", _short(f"{run.call.name}({arguments}) -> {outcome}", 300)
     for check in span.checks:
-        verdict = {True: "passed", False: "failed", None: "could not judge"}[check.passed]
-        yield f"check {check.name}: {verdict}" + (f" ({check.reason})" if check.reason else "")
-    if span.text:
-        yield f"said: {_short(span.text, 200)}"
+        look, verdict = _VERDICTS[check.passed]
+        reason = f" ({_short(check.reason, 300)})" if check.reason else ""
+        yield look, f"check {check.name}: {verdict}{reason}"
+    if span.text and span.kind in ("specialist", "tool"):  # others hand on what these say
+        yield "said", f"said: {_short(span.text, 200)}"
     if span.error:
-        yield f"error: {_short(span.error, 300)}"
+        yield "bad", f"error: {_short(span.error, 300)}"
     if span.cost.macs or span.cost.tokens_out:
-        yield f"cost: {amount(span.cost.macs)} macs, {span.cost.tokens_in}+{span.cost.tokens_out} tokens"
+        tokens = f"{span.cost.tokens_in}+{span.cost.tokens_out} tokens"
+        yield "cost", f"cost: {amount(span.cost.macs)} macs, {tokens}"
 
 
 def _total(trace: Trace) -> float:
@@ -120,24 +126,53 @@ def _short(text: str, limit: int) -> str:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>run {run}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
-table {{ width: 100%; border-collapse: collapse }}
-th {{ text-align: left; vertical-align: top; width: 10rem }}
-th small {{ display: block; font-weight: normal; color: #64748b }}
-td {{ vertical-align: top; border-top: 1px solid #e2e8f0; overflow-wrap: anywhere }}
-td:last-child {{ text-align: right; white-space: nowrap; width: 6rem }}
-ul {{ margin: .2rem 0 .6rem; padding-left: 1rem; color: #334155 }}
-.bar {{ height: .7rem; margin-top: .4rem; background: #2563eb; border-radius: .2rem }}
-.bar.bad {{ background: #dc2626 }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
+:root {{ color-scheme: light dark; --text: #0f172a; --soft: #64748b; --line: #e2e8f0; --back: #fff;
+  --good: #15803d; --bad: #b91c1c; --bar: #2563eb }}
+@media (prefers-color-scheme: dark) {{ :root {{ --text: #e2e8f0; --soft: #94a3b8; --line: #334155;
+  --back: #0f172a; --good: #4ade80; --bad: #f87171; --bar: #60a5fa }} }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
+  color: var(--text); background: var(--back) }}
+h1 {{ font-size: 1.1rem; margin: 0; overflow-wrap: anywhere }}
+h2 {{ font-size: .9rem; margin: 1.4rem 0 .2rem; color: var(--soft); font-weight: 600 }}
+small, p, output {{ color: var(--soft) }}
+p {{ margin: 0; overflow-wrap: anywhere }}
+pre {{ font: inherit; font-size: 1.15rem; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
+strong {{ font-weight: 600; padding: 0 .5em; border-radius: .3em; border: 1px solid }}
+.answered {{ color: var(--good) }}
+.failed {{ color: var(--bad) }}
+ol, ul {{ list-style: none; margin: 0; padding: 0 }}
+ol > li {{ display: grid; grid-template: auto 1fr / 11rem 1fr 6rem; column-gap: 1rem;
+  padding: .4rem 0; border-top: 1px solid var(--line) }}
+h3 {{ grid-row: 1 / 3; font-size: 1rem; margin: 0; overflow-wrap: anywhere }}
+h3 small {{ display: block; font-weight: normal }}
+output {{ grid-column: 3; grid-row: 1; text-align: right; white-space: nowrap }}
+.track {{ grid-column: 2; grid-row: 1; align-self: center; background: var(--line); border-radius: .2rem }}
+.track i {{ display: block; height: .7rem; background: var(--bar); border-radius: .2rem }}
+.broken .track i {{ background: var(--bad) }}
+ul {{ grid-column: 2 / 4; grid-row: 2; font-size: .9rem; overflow-wrap: anywhere }}
+.tool {{ font-family: ui-monospace, monospace }}
+.cost, .unsure {{ color: var(--soft) }}
+.good {{ color: var(--good) }}
+.bad {{ color: var(--bad) }}
+@media (max-width: 40rem) {{
+  body {{ margin: 1rem auto }}
+  ol > li {{ grid-template: auto auto auto / 1fr 6rem }}
+  h3 {{ grid-row: 1 }}
+  h3 small {{ display: inline }}
+  output {{ grid-column: 2 }}
+  .track {{ grid-column: 1 / 3; grid-row: 2; margin: .3rem 0 }}
+  ul {{ grid-column: 1 / 3; grid-row: 3 }}
+}}
 </style></head><body>
-<h1>Run {run} <small>[{status}]</small></h1>
+<h1>Run {run} <strong class="{status}">{status}</strong></h1>
 <p>network {graph}; {cost}</p>
 <h2>Question</h2><pre>{question}</pre>
-<table>
-{rows}
-</table>
 <h2>Answer</h2><pre>{answer}</pre>
+<h2>Forward pass, {total}</h2>
+<ol>
+{rows}
+</ol>
 </body></html>
 """
