@@ -9,10 +9,13 @@ import threading
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tinyllm.errors import RequestError
 from tinyllm.events import Event
 from tinyllm.types import Budget, Message, Reply, Request, Sampling, ToolSpec
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from tinyllm.cli.wiring import Wired
     from tinyllm.settings import Settings
 
@@ -58,7 +61,7 @@ class Network:
         work = self._wired.engine.run(self.request(question, **options))
         if asyncio.get_running_loop() is self._loop:
             return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await asyncio.wrap_future(self._begin(work))
 
     async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; the last is `run_finished`, after the commit."""
@@ -72,7 +75,7 @@ class Network:
             finally:
                 here.call_soon_threadsafe(events.put_nowait, None)
 
-        pumping = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pump(), self._loop))
+        pumping = asyncio.wrap_future(self._begin(pump()))
         try:
             while (event := await events.get()) is not None:
                 yield event
@@ -100,6 +103,9 @@ class Network:
     ) -> Request:
         """The request that `ask` runs: see `tinyllm.types.Request` for what each field means."""
         messages = (Message("user", question),) if isinstance(question, str) else tuple(question)
+        if not all(isinstance(message, Message) for message in messages):
+            hint = 'ask with text, or with messages: [Message("user", "what is 2 + 2?")]'
+            raise RequestError("a conversation is a list of tinyllm.types.Message", hint=hint)
         return Request(
             messages,
             tools=tuple(tools),
@@ -115,12 +121,18 @@ class Network:
 
     def call(self, work: "Coroutine[Any, Any, T]") -> T:
         """Run a coroutine in the network's loop and wait for its value; Ctrl-C cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._begin(work)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+    def _begin(self, work: "Coroutine[Any, Any, T]") -> "Future[T]":
+        if self._loop.is_closed():
+            work.close()
+            raise RequestError("this network is closed", hint="load it again, or ask before it is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Let what still runs come to its end, and give back every thread, connection and file.

@@ -132,3 +132,11 @@ def test_doctor_finds_a_broken_backend(home: Path, run: Run) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_names_the_variable(run: Run, shell: str) -> None:
     assert "_TINYLLM_COMPLETE" in run("completion", shell).stdout
+
+
+def test_what_is_nearly_a_setting_or_a_command_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYLLM_NETWRK", "x")
+    looked = run("doctor")
+    assert looked.exit_code == 0 and "did you mean TINYLLM_NETWORK?" in looked.stdout
+    assert "'check'" in run("graph", "chek", "tiny.yaml").stderr
+    assert "did you mean" not in run("frobnicate").stderr

@@ -9,7 +9,7 @@ import pytest
 from tests.engine.test_engine import FORK, Odds, ask, calling, engine, line
 from tinyllm.backends.scripted import Answer, Scripted
 from tinyllm.engine import Engine, fold
-from tinyllm.errors import StoreError
+from tinyllm.errors import RequestError, StoreError
 from tinyllm.events import Event
 from tinyllm.protocols import ToolContext
 from tinyllm.store.memory import MemoryStore
@@ -26,6 +26,7 @@ nodes:
   gate: {kind: gate, checks: [{check: schema}], next: exit}
   exit: {kind: exit, refusal: "No."}
 """
+ALONE = FORK.replace("human: person\n", "").replace("  person: {kind: human, next: exit}\n", "")
 
 
 class Does:
@@ -84,8 +85,7 @@ async def test_a_router_that_breaks_by_surprise_fails_the_run() -> None:
             raise KeyError("weights")
 
     models = {name: Scripted(name, [name]) for name in ("m1", "m2", "big")}
-    text = FORK.replace("human: person\n", "").replace("  person: {kind: human, next: exit}\n", "")
-    reply = await (await engine(text, models, Broken())).run(ask("hello"))
+    reply = await (await engine(ALONE, models, Broken())).run(ask("hello"))
     assert reply.status == "failed" and "node 'router' broke: KeyError" in reply.answer
 
 
@@ -104,6 +104,14 @@ async def test_a_wrong_call_is_told_to_the_model_and_then_to_the_user(call: Tool
     reply = await net.run(ask("one"))
     assert said in model.prompts[1].messages[-1].content
     assert reply.status == "refused" and said in reply.reason and said in reply.answer
+
+
+async def test_a_forced_route_that_is_not_there_is_named() -> None:
+    models = {name: Scripted(name, [name]) for name in ("m1", "m2", "big")}
+    net = await engine(ALONE, models)
+    reply = await net.run(ask("hello", forced={"router": "three"}))
+    assert (reply.status, type(reply.error)) == ("failed", RequestError)
+    assert "no route 'three'" in reply.answer and "one, two" in reply.answer
 
 
 async def test_a_refusal_leads_with_its_reason() -> None:

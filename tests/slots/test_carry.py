@@ -69,7 +69,8 @@ def test_any_text_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("question", "expected"),
-    [("and in cups?", True), ("and 7?", True), ("what about 20%", True), ("2 + 2", False), ("and now?", False)],
+    [(text, True) for text in ("and in cups?", "and 7?", "what about 20%", "and in foo?", "plus 7")]
+    + [(text, False) for text in ("2 + 2", "add 2", "and so on and so forth without an end")],
 )
 def test_a_fragment_is_known_as_one(question: str, expected: bool) -> None:
     assert leans(question) is expected

@@ -1,6 +1,7 @@
 """`tinyllm doctor`: what works, what does not, and how to mend it."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
@@ -77,6 +78,8 @@ async def findings(network: str | None) -> AsyncIterator[Finding]:
         yield _fault("settings", error)
         return
     yield Finding("settings", True, f"network {resolved.settings.network}")
+    for finding in _variables():
+        yield finding
     if missing:
         return
     yield await _store(resolved)
@@ -86,6 +89,20 @@ async def findings(network: str | None) -> AsyncIterator[Finding]:
         yield finding
     async for finding in _backends(resolved):
         yield finding
+
+
+def _variables() -> Iterator[Finding]:
+    """Variables that look like a setting and are none; others may be another program's."""
+    from difflib import get_close_matches
+
+    from tinyllm.settings import PREFIX, Settings
+
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX).partition("__")[0].lower()
+        if variable.startswith(PREFIX) and name not in Settings.model_fields:
+            for near in get_close_matches(name, Settings.model_fields, 1, cutoff=0.75):
+                mend = f"did you mean {PREFIX}{near.upper()}?"
+                yield Finding(f"variable {variable}", False, "names no setting", mend, needed=False)
 
 
 def _fault(what: str, error: TinyLLMError, *, needed: bool = True) -> Finding:

@@ -1,5 +1,6 @@
 """`tinyllm graph`: shows a network, judges a file, writes a first one."""
 
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ class _ShowByDefault(click.Group):
     """`graph starter` means `graph show starter`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not Path(args[0]).exists():
+            for near in get_close_matches(args[0], self.commands, 1, cutoff=0.7):
+                raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near!r}?", context)
         if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
             args = ["show", *args]
         return super().parse_args(context, args)

@@ -12,13 +12,15 @@ from tinyllm.errors import RequestError, RequestTooLarge
 from tinyllm.types import JSON, Budget, Cost, Message, Request, Sampling, ToolCall, ToolSpec
 
 MAX_CHARACTERS = 200_000
+_FIRST, _END = -62_135_596_800, 253_402_300_800  # the Unix times that a calendar has
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # but line ends and tabs
 
 
 def checked(request: Request) -> Request:
     """The request with seed and clock set and its text free of control characters.
 
-    Raises RequestError for an empty question and RequestTooLarge for one beyond MAX_CHARACTERS.
+    Raises RequestError for an empty question and an impossible clock or quality, RequestTooLarge for a
+    question beyond MAX_CHARACTERS.
     """
     size = sum(len(message.content) for message in request.messages)
     if size > MAX_CHARACTERS:
@@ -30,10 +32,15 @@ def checked(request: Request) -> Request:
     request = replace(request, messages=messages)
     if not request.text.strip():
         raise RequestError("the question is empty", hint='ask something: tinyllm ask "what is 15% of 80"')
+    clock = request.clock if request.clock is not None else time.time()
+    if not _FIRST <= clock < _END:
+        raise RequestError(f"the clock {clock!r} is no time", hint="give Unix time, in the years 1 to 9999")
+    if not 0 <= request.quality <= 1:
+        raise RequestError(f"the quality {request.quality!r} is no quality", hint="give one from 0 to 1")
     return replace(
         request,
         seed=request.seed if request.seed is not None else secrets.randbelow(2**31),
-        clock=request.clock if request.clock is not None else time.time(),
+        clock=clock,
     )
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from tinyllm.errors import BadReply
+from tinyllm.errors import BadReply, RequestError
 from tinyllm.graph import Graph, RouterNode
 from tinyllm.protocols import Backend, Choice, Outcome, Parts, Router, Scope
 from tinyllm.types import Message, Prompt, Sampling
@@ -23,6 +23,7 @@ class Routing:
     """Takes the most probable route, or says that it does not know; every choice is logged with its odds."""
 
     def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
+        self.name = name
         self.spec = cast(RouterNode, graph.nodes[name])
         self.router: Router | None = parts.routers.get(self.spec.model)
         self.backend = parts.backends.get(self.spec.model)
@@ -32,6 +33,9 @@ class Routing:
         labels = tuple(self.spec.routes)
         forced = scope.forced()
         if forced is not None:
+            if forced not in labels:
+                hint = f"its routes are {', '.join(labels)}"
+                raise RequestError(f"router {self.name!r} has no route {forced!r}", hint=hint)
             choice = Choice(forced, {forced: 1.0})
         elif self.router is not None:
             choice = await self.router.choose(scope.text, labels)

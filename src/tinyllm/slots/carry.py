@@ -11,6 +11,8 @@ from tinyllm.slots.find import Slots, find
 from tinyllm.slots.text import words_of
 
 _OPENING = re.compile(r"(and|or|but|now|then|ok|okay|also|so|what about|how about|what if|in|into|to)\b")
+_LEANING = re.compile(r"(and|or|but|what about|how about|in|into|to|plus|minus|times|divided by|again)\b")
+_FEW = 6
 _SMALL = words_of(
     "and or but now then ok okay also so what about how if in into to of from for by with as at on is it it's "
     "its the a an just only instead again please thanks , . ? ! % $"
@@ -28,8 +30,10 @@ def carry(questions: Sequence[str]) -> str:
 
 
 def leans(question: str) -> bool:
-    """Whether the question is a fragment: it says nothing without another before it."""
-    return _is_fragment(find(question))
+    """Whether the question seems to go on from another: a fragment, or a few words after such a beginning."""
+    found = find(question)
+    few = len(found.template.split()) <= _FEW and _LEANING.match(found.template) is not None
+    return few or _is_fragment(found)
 
 
 def _is_fragment(found: Slots) -> bool:
