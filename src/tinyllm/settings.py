@@ -44,6 +44,12 @@ def _optional(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _backend_and_model(value: Any) -> Any:
+    if isinstance(value, str) and value and not all(value.partition("/")):
+        raise ValueError("write it as BACKEND/MODEL, such as ollama/qwen2.5:3b")
+    return _optional(value)
+
+
 class Settings(BaseModel):
     """What a user may set. `store` is a URL, `retention_days` None keeps runs for ever, `data_dir` holds data
     sets, `docs_dir` the texts that lookup reads, and `larger` is the BACKEND/MODEL that recovery may ask."""
@@ -56,7 +62,7 @@ class Settings(BaseModel):
     data_dir: Annotated[Path | None, BeforeValidator(_optional)] = None
     docs_dir: Annotated[Path | None, BeforeValidator(_optional)] = None
     color: Literal["auto", "always", "never"] = "auto"
-    larger: Annotated[str | None, BeforeValidator(_optional)] = Field(default=None, pattern=r"^[^/]+/.+$")
+    larger: Annotated[str | None, BeforeValidator(_backend_and_model)] = None
     backends: Mapping[str, BackendSettings] = Field(
         default_factory=lambda: {
             name: BackendSettings.model_validate(value) for name, value in _PREDEFINED.items()
@@ -199,4 +205,5 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> SettingsErro
         hint = f"did you mean {near[0]!r}? `tinyllm config show` lists all of them"
         return SettingsError(f"{origin}: {name!r} is not a setting", hint=hint)
     hint = "`tinyllm config show --origin` says where each value comes from"
-    return SettingsError(f"{origin}: {name!r}: {fault['msg']}", hint=hint)
+    message = fault["msg"].removeprefix("Value error, ")
+    return SettingsError(f"{origin}: {name!r}: {message}", hint=hint)

@@ -65,6 +65,25 @@ def test_a_fault_is_named_with_its_line_and_its_mend(old: str, new: str, line: i
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            "next: router",
+            "next: [a b]",
+            "net.yaml:5: 'nodes.entry.next.0' is 'a b': 'a b' is not a name: use",
+        ),
+        ("next: router", "next: 3", "net.yaml:5: 'nodes.entry.next' is 3: Input should be a valid string"),
+        ("  left:", "  le ft:", "net.yaml:7: 'nodes.le ft' is 'le ft': 'le ft' is not a name: use letters"),
+    ],
+)
+def test_a_fault_is_told_once_in_the_words_of_the_file(old: str, new: str, problem: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        small(TEXT.replace(old, new))
+    (told,) = caught.value.problems
+    assert told.startswith(problem)
+
+
+@pytest.mark.parametrize(
     "text", ["", "- 1", "a", "\x00", "{" * 2000, "a: " * 500, "x" * 1_100_000, "&a [*a]"]
 )
 def test_what_is_no_network_is_an_error_of_ours(text: str) -> None:

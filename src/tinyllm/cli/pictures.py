@@ -27,8 +27,8 @@ def text(graph: Graph) -> str:
         targets = []
         for edge in graph.edges:
             if edge.source == name and edge.role != "human":
-                why = "" if edge.role == "next" else edge.label or edge.role
-                targets.append(f"{edge.target} ({why})" if why not in ("", edge.target) else edge.target)
+                plain = edge.role == "next" or edge.label == edge.target
+                targets.append(edge.target if plain else f"{edge.target} ({edge.label or edge.role})")
         line = f"{name:<{width}}  {node.kind:<10} {_runs(node):<16} {'-> ' if targets else ''}"
         lines.append((line + ", ".join(targets)).rstrip())
     return "\n".join(lines)

@@ -40,7 +40,11 @@ def parse(text: str, *, source: str = "network", tools: Iterable[str] = ()) -> G
         graph = Graph.model_validate(data)
     except ValidationError as error:
         raise _error(
-            [f"{source}:{reader.line(tuple(fault['loc']))}: {_explain(fault)}" for fault in error.errors()]
+            [
+                f"{source}:{reader.line(tuple(fault['loc']))}: {_explain(fault)}"
+                for fault in error.errors()
+                if _is_meant(fault)
+            ]
         ) from None
     faults = problems(graph, tools)
     if faults:
@@ -111,12 +115,21 @@ class _Reader:
         return loader.construct_object(node)
 
 
+def _is_meant(fault: Any) -> bool:
+    """Pydantic tries `next` as a name and as a list, and reports both: keep the one that was written."""
+    form = str(fault["loc"][-1])
+    is_list = isinstance(fault["input"], list)
+    return not (is_list if form.startswith("function-") else form.startswith("tuple[") and not is_list)
+
+
 def _explain(fault: Any) -> str:
     """A pydantic fault in the words of the file."""
     kinds = list(_kinds())
-    # pydantic puts the node's kind into the path, where the file has none.
+    # pydantic puts the node's kind and the types that it tries into the path, where the file has none.
     where = ".".join(
-        str(part) for i, part in enumerate(fault["loc"]) if (i, part) not in [(2, k) for k in kinds]
+        str(part)
+        for i, part in enumerate(fault["loc"])
+        if "[" not in str(part) and not (i == 2 and part in kinds)
     )
     match fault["type"]:
         case "extra_forbidden":
