@@ -1,14 +1,17 @@
 """The examples of the README and of docs/ are run by the code that they speak of.
 
 A block whose first line is a comment with a file's name is that file for the blocks after it. Of a `console`
-block every command is run, and all that it says must stand below it; figures that change from run to run
-(times, odds, ids) are compared as figures. `sh` blocks are not run, but their commands and flags must exist.
+block every command is run, and all that it says must stand below it, but for figures that change from run to
+run (times, odds, ids); `python -m tests.test_readme` writes such blocks anew. The commands and flags of `sh`
+blocks must exist.
 """
 
 import contextlib
 import io
+import os
 import re
 import shlex
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +29,7 @@ from tinyllm.graph import parse, spec
 from tinyllm.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[1]
+REWRITE = "if what is said now is right, `python -m tests.test_readme` writes it into the pages"
 PAGES = ["README.md", "docs/network-file.md", "docs/settings.md"]
 
 
@@ -67,7 +71,7 @@ def test_the_examples_do_what_the_page_says(page: str, folder: Path) -> None:
             case "python" if not name:
                 check_program(text)
             case "console":
-                check_transcript(text)
+                assert steady(transcript(text)) == steady(text), REWRITE
             case "sh":
                 check_commands(text)
     assert languages <= {"yaml", "toml", "python", "console", "sh"}, "a block that nothing looks at"
@@ -93,12 +97,15 @@ def check_program(text: str) -> None:
     assert said.getvalue().splitlines() == told
 
 
-def check_transcript(text: str) -> None:
-    for command, told in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n?)*)", text, re.MULTILINE):
+def transcript(text: str) -> str:
+    """The block with what its commands say now."""
+    said = []
+    for command in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
         program, *arguments = shlex.split(command)
         assert program == "tinyllm"
-        said = CliRunner().invoke(cli, arguments, prog_name="tinyllm").output
-        assert steady(said) == steady(told), command
+        output = CliRunner().invoke(cli, arguments, prog_name="tinyllm").output
+        said.append(f"$ {command}\n{output}")
+    return "".join(said)
 
 
 def steady(text: str) -> list[str]:
@@ -125,12 +132,19 @@ def check_commands(text: str) -> None:
 def test_every_field_of_a_network_file_is_described() -> None:
     page = read("docs/network-file.md")
     kinds = get_args(get_args(spec.NodeSpec)[0])
-    models = (spec.Graph, spec.Model, spec.Test, *kinds)
-    fields = {name.rstrip("_") for model in models for name in model.model_fields}
+    parts = (spec.Graph, spec.Model, spec.PromptText, spec.Budgets, spec.Route, spec.Retry, spec.Test)
+    fields = {name.rstrip("_") for part in (*parts, *kinds) for name in part.model_fields}
     checks = get_args(spec.Test.model_fields["check"].annotation)
-    missing = [name for name in [*fields, *NODE_TOOLS, *checks] if f"`{name}" not in page]
-    assert not missing
+    assert not [
+        name for name in [*fields, *NODE_TOOLS, *checks] if not re.search(rf"`{name}\b[^`\n]*`", page)
+    ]
     assert all(f"\n### {get_args(kind.model_fields['kind'].annotation)[0]}\n" in page for kind in kinds)
+
+
+def test_the_picture_shows_the_network_that_ships() -> None:
+    """`tinyllm graph starter --svg docs/starter.svg` draws it again."""
+    nodes = parse(read("src/tinyllm/starter/networks/starter.yaml"), tools=NODE_TOOLS).nodes
+    assert not [name for name in nodes if f">{name}</text>" not in read("docs/starter.svg")]
 
 
 def test_every_setting_is_described() -> None:
@@ -143,3 +157,21 @@ def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", read(page)):
             assert ((ROOT / page).parent / link).exists(), f"{page}: {link}"
+
+
+def write_transcripts() -> None:
+    """Write what the commands of every `console` block say now into the pages."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        os.environ |= {"TINYLLM_STORE": "sqlite:///store.db", "XDG_CONFIG_HOME": folder, "APPDATA": folder}
+        for page in PAGES:
+            written = read(page)
+            for language, name, text in blocks(page):
+                if name:
+                    Path(name).write_text(text, encoding="utf-8", newline="\n")
+                if language == "console":
+                    written = written.replace(text, transcript(text))
+            (ROOT / page).write_text(written, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write_transcripts()
