@@ -56,6 +56,10 @@ def test_an_unreachable_backend_ends_with_3(home: Path, run: Run, flags: list[st
         (["trace", "nosuchrun"], 1, "nosuchrun"),
         (["graph", "check", "nosuch.yaml"], 2, "nosuch.yaml"),
         (["store", "purge", "--older-than", "soon"], 2, "30d"),
+        (["store", "purge", "--older-than=-1d"], 2, "30d"),
+        (["store", "purge", "--older-than", "0"], 2, "30d"),
+        (["queue", "answer", "t-none", "yes"], 1, "t-none"),
+        (["ask", "--quality", "2", "x"], 2, "--quality"),
         (["batch", "nosuch.jsonl", "-o", "x"], 2, "nosuch.jsonl"),
     ],
 )

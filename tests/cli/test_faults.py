@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,6 +204,7 @@ def test_a_damaged_neuron_is_named_with_its_mend(
 ) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
+    manifest = (shipped.WEIGHTS / "manifest.json").read_text(encoding="utf-8")
     for path in shipped.WEIGHTS.iterdir():
         data = bytearray(path.read_bytes())
         if path.suffix not in (".json", ".md"):
@@ -220,11 +222,11 @@ def test_a_damaged_neuron_is_named_with_its_mend(
     )
     looked = run("doctor", "--network", "starter")
     assert looked.exit_code == 1
-    assert "FAIL neuron reader.linear" in looked.stdout and "FAIL neuron router.linear" in looked.stdout
+    assert all(f"FAIL neuron {name}" in looked.stdout for name in json.loads(manifest))
     assert "tinyllm starter train" in looked.stdout
-    assert "--   neuron reader.linear" in run("doctor").stdout  # a network that does without it
+    assert "--   neuron router.linear" in run("doctor").stdout  # a network that does without it
     (weights / "manifest.json").unlink()
-    told(run("ask", "--network", "starter", "what is 847 times 392"), 1, "linear", "tinyllm starter train")
+    told(run("ask", "--network", "starter", "what is 847 times 392"), 1, "weights", "tinyllm starter train")
 
 
 @pytest.mark.parametrize("keep", [None, 0.5])
@@ -347,6 +349,50 @@ def test_a_full_disk_under_stdout_is_an_error(home: Path) -> None:
             [*MAIN, "ask", "hi"], env=environment(), stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+NOBODY = """
+import os, sys
+import tinyllm.api, tinyllm.backends, tinyllm.cli.ask, tinyllm.cli.batch, tinyllm.cli.wiring
+import tinyllm.store.sql
+from tinyllm.cli.main import main
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write where the modes forbid it
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+def test_a_folder_that_is_read_only_is_told() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        (folder / "tiny.yaml").write_text(NETWORK, encoding="utf-8")
+        (folder / "in.jsonl").write_text('{"id": 1, "query": "hi"}')
+        folder.chmod(0o555)
+        places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), name)
+        for file, *args in (
+            ["store.db", "ask", "hi"],
+            ["out.jsonl", "batch", "in.jsonl", "-o", "out.jsonl", "--no-store"],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", NOBODY, *args, "--network", "tiny.yaml"],
+                cwd=folder,
+                env=environment(TINYLLM_STORE=f"sqlite:///{name}/store.db", **places),
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 1 and done.stdout == ""
+            assert done.stderr.startswith("error:")
+            assert file in done.stderr and "ermission denied" in done.stderr
+            assert "next:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_console_that_lacks_a_character_shows_the_rest(home: Path) -> None:
+    (home / "tiny.yaml").write_text(NETWORK.replace("forty <b>two</b>", "a ≈ b"), encoding="utf-8")
+    done = subprocess.run(
+        [*MAIN, "ask", "hi"], env=environment(PYTHONIOENCODING="cp1252"), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a ? b\n", "")
 
 
 def test_a_reader_that_leaves_early_is_no_fault(home: Path) -> None:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import click
 
-from tinyllm.cli.output import network_flag, no_store_flag, note, reply_json, seed_flag, settings
+from tinyllm.cli.output import network_flag, no_store_flag, note, plain, reply_json, seed_flag, settings
 from tinyllm.errors import BackendUnreachable, RequestError, StoreError, TinyLLMError
 from tinyllm.types import JSON
 
@@ -62,7 +62,8 @@ def batch(
 ) -> None:
     """Example: tinyllm batch questions.jsonl -o answers.jsonl
 
-    IN has one JSON object a line with `id` and `query`. Run the same command again to go on where it stopped.
+    IN has one JSON object a line with `id` and `query`. Run the same command again to go on where it stopped;
+    to ask a failed question again, delete its line in OUT first.
     """
     if output.exists() and source.samefile(output):
         raise click.UsageError("IN and OUT are the same file", context)
@@ -88,7 +89,7 @@ def batch(
                     raise  # every other question would end the same way; a rerun goes on from here
                 except TinyLLMError as error:
                     tally.bad += 1
-                    note(f"id {row['id']!r}: {error.message}")
+                    note(plain(f"id {row['id']!r}: {error.message}"))
                     continue
                 answer = {"id": row["id"], "query": row["query"], **reply_json(reply)}
                 _append(out, json.dumps(answer, ensure_ascii=True, default=str).encode() + b"\n")

@@ -74,4 +74,4 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
 
 def _tell(error: TinyLLMError) -> None:
     """One question that cannot be answered does not end the conversation, nor is it remembered."""
-    note(f"error: {error.message}\nnext: {error.hint or 'ask it differently'}")
+    note(plain(f"error: {error.message}\nnext: {error.hint or 'ask it differently'}"))

@@ -4,6 +4,7 @@ Exit codes: 0 answered, refused or escalated; 1 failed; 2 wrong usage or file; 3
 130 Ctrl-C. A command's module is imported only when it runs, so that help costs next to nothing.
 """
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -98,10 +99,12 @@ class Commands(click.Group):
 
 
 def _tell(message: str, hint: str) -> None:
+    from tinyllm.cli.output import plain  # messages quote what servers and files say
+
     color = False if os.environ.get("NO_COLOR") else None
-    click.echo(f"{click.style('error:', fg='red')} {message}", err=True, color=color)
+    click.echo(f"{click.style('error:', fg='red')} {plain(message)}", err=True, color=color)
     if hint:
-        click.echo(f"next: {hint}", err=True)
+        click.echo(f"next: {plain(hint)}", err=True)
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -127,4 +130,7 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that lacks a character still shows the rest
     cli(prog_name="tinyllm")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tinyllm.engine.run import Run
 
 FIRST_WAIT = 0.2  # seconds before the first retry; doubles, with jitter
+LONGEST_WAIT = 5.0  # seconds; a server that asks for more has failed
 
 
 class NodeScope:
@@ -47,11 +48,10 @@ class NodeScope:
             except BackendError as error:
                 breaker.failed()
                 self.emit("model_called", model=backend.name, error=error.message, attempt=attempt)
-                if not error.retryable or attempt >= retries or breaker.open:
+                asked = (error.retry_after or 0.0) if isinstance(error, BackendBusy) else 0.0
+                if not error.retryable or attempt >= retries or breaker.open or asked > LONGEST_WAIT:
                     raise
-                wait = FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5)
-                asked = error.retry_after if isinstance(error, BackendBusy) else None
-                await asyncio.sleep(max(wait, asked or 0.0))
+                await asyncio.sleep(max(asked, FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5)))
                 attempt += 1
                 continue
             breaker.succeeded()
