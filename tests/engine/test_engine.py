@@ -1,7 +1,9 @@
 """The forward pass through real nodes, scripted models and a store in memory."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +14,7 @@ from tinyllm.graph import Graph, parse
 from tinyllm.protocols import Backend, Choice, Parts, Tool, ToolContext
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import JSON, Budget, Message, Request, ToolCall, ToolResult, ToolSpec
+from tinyllm.types import JSON, Budget, Message, Prompt, Request, TokenScore, ToolCall, ToolResult, ToolSpec
 
 LINE = """
 schema: 1
@@ -117,6 +119,38 @@ async def test_the_gate_rejects_a_figure_that_the_tool_did_not_compute() -> None
     assert reply.status == "refused" and reply.answer.endswith("which the answer does not say. No.")
 
 
+@pytest.mark.parametrize(
+    ("value", "said", "status"),
+    [
+        (332024, "That makes 332,024.", "answered"),
+        (332024, "That makes 332,024.0 or so.", "answered"),
+        (332024, "That makes 331,624.", "refused"),
+        (12, "That makes 120.", "refused"),
+        (-3, "It is −3.", "answered"),
+        (3, "Between 2-3 of them.", "answered"),
+        (176.66666666666666, "It is about 176.667 °C.", "answered"),
+        (176.66666666666666, "It is about 177 °C.", "answered"),
+        (176.66666666666666, "It is about 180 °C.", "refused"),
+        ("5/3", "The mean is 1.67.", "answered"),
+        ("5/3", "The mean is 5/3.", "answered"),
+        ("5/3", "The mean is 2.", "refused"),
+        ("0.3", "It is 0.30.", "answered"),
+        ("0.3", "It is 3.", "refused"),
+        (1.5e-7, "It is tiny.", "answered"),  # written so, it is no figure that a text would tell
+        ("2025-11-22", "Saturday, 22 November 2025.", "answered"),
+        (True, "Yes, it is.", "answered"),
+    ],
+)
+async def test_a_figure_may_be_rounded_but_not_changed(value: JSON, said: str, status: str) -> None:
+    class Fixed(Liar):
+        async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
+            return ToolResult(value, "the tool's own words")
+
+    model = Scripted("m", calling("1", say=lambda text: said))
+    net = await engine(line(), {"m": model, "judge": Scripted("judge", ["x"])}, tool=Fixed())
+    assert (await net.run(ask("how much?"))).status == status
+
+
 async def test_the_gate_notices_a_tool_that_lies() -> None:
     net = await engine(
         line(), {"m": Scripted("m", calling("1")), "judge": Scripted("judge", ["x"])}, tool=Liar()
@@ -139,6 +173,32 @@ async def test_a_judge_rejects_only_with_a_verdict(verdict: str, status: str) ->
     backends = {"m": Scripted("m", ["Paris"]), "judge": Scripted("judge", [verdict])}
     net = await engine(line("[{check: judge, model: judge}]"), backends)
     assert (await net.run(ask("capital of France?"))).status == status
+
+
+@pytest.mark.parametrize(
+    ("sure", "second", "status", "passed"),
+    [
+        (0.95, "847 * 392", "answered", True),
+        (0.95, "392 * 847", "answered", True),  # another call, the same value
+        (0.95, "847 + 392", "refused", False),
+        (0.80, "847 + 392", "answered", None),  # sure enough: the second reader is not asked
+    ],
+)
+async def test_a_second_reader_must_agree_where_the_first_is_not_sure(
+    sure: float, second: str, status: str, passed: bool | None
+) -> None:
+    def first(prompt: Prompt) -> Answer:
+        answer = calling("847 * 392")(prompt)
+        return replace(answer, scores=(TokenScore("call", math.log(0.9)),)) if answer.tool_calls else answer
+
+    other = Scripted("judge", calling(second))
+    checks = f"[{{check: agreement, model: judge, sure: {sure}}}]"
+    net = await engine(line(checks), {"m": Scripted("m", first), "judge": other})
+    reply = await net.run(ask("what is 847 times 392"))
+    assert reply.status == status
+    trace = fold(await net.store.events(reply.run_id))
+    assert [check.passed for span in trace.spans for check in span.checks] == [passed]
+    assert len(other.prompts) == (passed is not None)
 
 
 async def test_a_failing_call_is_given_back_once_and_repaired() -> None:
