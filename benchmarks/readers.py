@@ -1,11 +1,11 @@
-"""How well the readers read requests by people that they never saw: cross-validation by near-duplicate group.
+"""How well requests by people that were never seen are read: cross-validation by near-duplicate group.
 
 TINYLLM_DATA_DIR=data python benchmarks/readers.py    prints a table and writes benchmarks/readers.json
 
-A prediction is right when its tool call computes what the label's (or an equally right one's) computes;
-to refuse is right where the label refuses. Every skill answers above a threshold of its own; those used on
-a fold are chosen on the held-out predictions for the other folds, where a wrong answer weighs as much as
-ten needless refusals. Where several readers run, "agreement" answers what all of them read alike.
+For every fold the linear reader, the reading neuron and the router are trained on the other folds. Measured
+are each reader alone and the whole `starter` network on them, at the one setting that ships. A tool call is
+right when it computes what the label's (or an equally right one's) computes; to refuse is right where the
+label refuses. The neurons of all folds take about an hour on one core; `--models DIR` keeps them.
 """
 
 import argparse
@@ -14,67 +14,54 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from tinyllm.backends.reader import vector
-from tinyllm.backends.reading import Reading
+from tinyllm.backends.llamacpp import LlamaCpp, Options
+from tinyllm.backends.neuron import NeuronBackend, NeuronReader
+from tinyllm.backends.reader import LinearBackend, LinearRouter, vector
+from tinyllm.cli.trainer import LabTrainer
+from tinyllm.engine import Engine
 from tinyllm.errors import ToolError
-from tinyllm.protocols import Tool, ToolContext
+from tinyllm.graph import parse
+from tinyllm.protocols import Parts, Tool, ToolContext
 from tinyllm.slots import REFUSE, Slots, fill, find, literal_call
-from tinyllm.starter import human
+from tinyllm.starter import human, shipped
 from tinyllm.starter.calls import OPS
-from tinyllm.starter.corpus import Example, examples
+from tinyllm.starter.corpus import examples
 from tinyllm.starter.linear import ROUTES, skill, train_reader, train_router
+from tinyllm.starter.neuron import train_neuron
+from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import ToolCall
+from tinyllm.types import Message, Request, ToolCall
 
 GROUPS = ("calculation and conversion", "other skills", "other intents", "out of scope")
-WRONG = 10  # needless refusals that one wrong answer weighs, when a threshold is chosen
+LEAST = 0.5  # a reader alone makes no call below this probability, as its backend
+TABLE = tuple(sorted({op.tool for op in OPS.values() if op.tool}))
 MOMENTS = ((1.79e9, 1), (1.7312e9, 2))  # clocks and seeds under which two calls must compute the same
 
-
-Thresholds = Mapping[tuple[int, str], float]  # by fold and skill
-
-
-class Reader(Protocol):
-    def read(self, slots: Slots) -> Reading: ...
-
-
-# A reader is what trains it: examples and a seed in, something that reads out.
-READERS: Mapping[str, Callable[[Sequence[Example], int], Reader]] = {
-    "linear": lambda examples, seed: train_reader(examples, seed=seed),
-}
+Ask = Callable[[str], Awaitable[ToolCall | None]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A prediction on a held-out row. `right` is whether the call, or the refusal, would be right."""
+    """What became of a held-out row: whether it was answered, and whether rightly (or rightly refused)."""
 
     row: int
-    fold: int
     group: str
-    call: str
-    probability: float
+    call: ToolCall | None
     right: bool
-    refusable: bool
-
-    def answered(self, thresholds: Thresholds) -> bool:
-        return self.call != REFUSE and self.probability >= thresholds.get((self.fold, skill(self.call)), 0.0)
-
-    def scored(self, thresholds: Thresholds) -> bool:
-        return self.right if self.answered(thresholds) else self.refusable
 
 
 class Judge:
     """Tells whether two tool calls are the same in effect, by running them."""
 
     def __init__(self) -> None:
-        names = {op.tool for op in OPS.values() if op.tool}
-        self.tools: dict[str, Tool] = {name: TOOLS[name]() for name in names}
+        self.tools: dict[str, Tool] = {name: TOOLS[name]() for name in TABLE}
         self.known: dict[str, str] = {}
 
     async def effect(self, call: ToolCall | None) -> str:
@@ -93,12 +80,9 @@ class Judge:
                 self.known[key] = f"fails: {key}"
         return self.known[key]
 
-    async def judge(self, row: human.Row, fold: int, index: int, slots: Slots, reading: Reading) -> Outcome:
+    async def judge(self, row: human.Row, index: int, call: ToolCall | None) -> Outcome:
         wanted = {await self.effect(literal_call(literals, OPS)) for literals in row.calls}
-        right = await self.effect(fill(reading.call, slots, OPS)) in wanted
-        return Outcome(
-            index, fold, group(row), reading.call, reading.probability, right, (REFUSE,) in row.calls
-        )
+        return Outcome(index, group(row), call, await self.effect(call) in wanted)
 
 
 def group(row: human.Row) -> str:
@@ -121,115 +105,154 @@ def share(k: int, n: int) -> dict[str, Any]:
     return {"k": k, "n": n, "share": round(k / n, 4) if n else None, "interval": wilson(k, n)}
 
 
-def threshold(outcomes: Sequence[Outcome]) -> float:
-    """The threshold at which what one skill answers is worth most."""
-    worth, most, best = 0, 0, 1.1
-    for outcome in sorted(outcomes, key=lambda o: -o.probability):
-        worth += 1 if outcome.right else -WRONG
-        if worth >= most:
-            most, best = worth, outcome.probability
-    return round(best - 5e-4, 3)
-
-
-def thresholds_of(outcomes: Sequence[Outcome], folds: int) -> Thresholds:
-    """For every fold and skill, the threshold chosen on the other folds."""
-    table = {}
-    for fold in range(folds):
-        for name in {skill(o.call) for o in outcomes} - {REFUSE}:
-            table[fold, name] = threshold([o for o in outcomes if o.fold != fold and skill(o.call) == name])
-    return table
-
-
-def figures(outcomes: Sequence[Outcome], thresholds: Thresholds) -> dict[str, Any]:
-    """The shares by group, each fold at its own threshold."""
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The shares by group."""
     table: dict[str, Any] = {}
     for name in GROUPS:
         rows = [o for o in outcomes if o.group == name]
-        answered = [o for o in rows if o.answered(thresholds)]
+        answered = [o for o in rows if o.call is not None]
         if name in GROUPS[2:]:
             table[name] = {"refused": share(len(rows) - len(answered), len(rows))}
         else:
             table[name] = {
-                "right": share(sum(o.scored(thresholds) for o in rows), len(rows)),
+                "right": share(sum(o.right for o in rows), len(rows)),
                 "answered": share(len(answered), len(rows)),
                 "right of answered": share(sum(o.right for o in answered), len(answered)),
             }
     return table
 
 
-def agreement(readers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
-    """What is answered where every reader reads the same call: with the lowest of their probabilities."""
-    agreed = []
-    for outcomes in zip(*readers, strict=True):
-        first = outcomes[0]
-        same = len({o.call for o in outcomes}) == 1
-        lowest = min(o.probability for o in outcomes)
-        call, right = (first.call, first.right) if same else (REFUSE, first.refusable)
-        agreed.append(Outcome(first.row, first.fold, first.group, call, lowest, right, first.refusable))
-    return agreed
+class Fold:
+    """The models trained without one fold, and the three ways to ask them. Files go to a folder."""
+
+    def __init__(self, seen: Sequence[human.Row], folder: Path, options: argparse.Namespace) -> None:
+        drawn = examples(options.seed, options.patterns, seen, copies=options.copies)
+        start = time.process_time()
+        self.linear = train_reader(drawn, seed=options.seed)
+        self.seconds = {"linear": time.process_time() - start}
+        start = time.process_time()
+        self.router = train_router(drawn, seed=options.seed)
+        self.seconds["router"] = time.process_time() - start
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "reader.linear").write_bytes(self.linear.model.to_bytes())
+        (folder / "router.linear").write_bytes(self.router.to_bytes())
+        card = folder / "reader.json"
+        if not card.exists():
+            made = train_neuron(
+                LabTrainer(),
+                seen,
+                folder / "reader.gguf",
+                seed=options.seed,
+                steps=options.steps,
+                progress=tell,
+            )
+            card.write_text(json.dumps(made), encoding="utf-8")
+        self.seconds["neuron"] = json.loads(card.read_text(encoding="utf-8"))["seconds"]
+        raw = Options(path=folder / "reader.gguf", template="raw", context=512)
+        self.inner = LlamaCpp("reader", raw)
+        self.neuron = NeuronReader(self.inner, OPS)
+        self.parts = Parts(
+            {
+                "reader": NeuronBackend("reader", self.inner, OPS),
+                "second": LinearBackend("second", folder / "reader.linear", OPS),
+            },
+            {name: TOOLS[name]() for name in TABLE},
+            {"skills": LinearRouter(folder / "router.linear")},
+        )
+
+    async def open(self) -> Mapping[str, Ask]:
+        graph = parse(shipped.network("starter").read_text(encoding="utf-8"))
+
+        async def resolve(request: Request) -> Any:
+            return graph
+
+        self.store = await open_store("memory:")
+        engine = Engine(resolve, lambda _: self.parts, self.store)
+
+        async def linear(text: str) -> ToolCall | None:
+            reading = self.linear.read(slots := find(text))
+            return call_of(reading.call, slots) if reading.probability >= LEAST else None
+
+        async def neuron(text: str) -> ToolCall | None:
+            reading, _ = await self.neuron.read(slots := find(text))
+            return call_of(reading.call, slots) if reading.probability >= LEAST else None
+
+        async def network(text: str) -> ToolCall | None:
+            reply = await engine.run(Request((Message("user", text),), seed=1))
+            return reply.tool_calls[-1].call if reply.status == "answered" else None
+
+        return {"linear": linear, "neuron": neuron, "network": network}
+
+    async def close(self) -> None:
+        await self.inner.close()
+        await self.store.close()
+        self.parts.tools["algebra"].close()  # type: ignore[attr-defined]  # it has a process to end
 
 
-async def measure(options: argparse.Namespace) -> dict[str, Any]:
+def call_of(call: str, slots: Slots) -> ToolCall | None:
+    try:
+        return fill(call, slots, OPS)
+    except ToolError:
+        return None
+
+
+def tell(step: int, steps: int, loss: float) -> None:
+    if step % 100 == 0:
+        print(f"  neuron: step {step} of {steps}, loss {loss:.4f}", file=sys.stderr)
+
+
+def routes(fold: Fold, row: human.Row) -> bool:
+    """Whether the router finds a right route for a row of a skill."""
+    slots = find(row.text)
+    guess = fold.router.labels[int(fold.router.probabilities(vector(slots, fold.router.bits)).argmax())]
+    # "calculator" takes what is nothing but symbols, and hands the rest to "numbers".
+    guess = "numbers" if guess == "calculator" else guess
+    return guess in {ROUTES[skill(literals[0])] for literals in row.calls}
+
+
+async def measure(options: argparse.Namespace, models: Path) -> dict[str, Any]:
     rows = human.rows(Path(options.data))
     folds = human.folds(rows, options.folds, options.seed)
-    slots = [find(row.text) for row in rows]
     judge = Judge()
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in options.readers}
+    outcomes: dict[str, list[Outcome]] = {}
+    spent: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
     routed: list[bool] = []
-    cpu: dict[str, list[float]] = {name: [] for name in (*options.readers, "router")}
-    milliseconds: dict[str, list[float]] = {name: [] for name in options.readers}
-    for fold in range(options.folds):
-        held = [i for i in range(len(rows)) if folds[i] == fold]
-        seen = [rows[i] for i in range(len(rows)) if folds[i] != fold]
-        drawn = examples(options.seed, options.patterns, seen, copies=options.copies)
-        for name in options.readers:
+    for number in range(options.folds):
+        held = [i for i in range(len(rows)) if folds[i] == number]
+        seen = [rows[i] for i in range(len(rows)) if folds[i] != number]
+        fold = Fold(seen, models / f"fold-{number}", options)
+        for name, ask in (await fold.open()).items():
+            await ask("3 cups in ml")  # loads it
             start = time.process_time()
-            reader = READERS[name](drawn, options.seed)
-            cpu[name].append(time.process_time() - start)
-            for i in held:
-                outcomes[name].append(await judge.judge(rows[i], fold, i, slots[i], reader.read(slots[i])))
-            start = time.process_time()
-            for i in held:
-                reader.read(find(rows[i].text))
-            milliseconds[name].append((time.process_time() - start) / len(held) * 1e3)
-        start = time.process_time()
-        router = train_router(drawn, seed=options.seed)
-        cpu["router"].append(time.process_time() - start)
-        for i in held:
-            if rows[i].intent in human.SKILLS:
-                guess = router.labels[int(router.probabilities(vector(slots[i], router.bits)).argmax())]
-                # "calculator" takes what is nothing but symbols, and hands the rest to "numbers".
-                guess = "numbers" if guess == "calculator" else guess
-                routed.append(guess in {ROUTES[skill(literals[0])] for literals in rows[i].calls})
-        print(f"fold {fold + 1} of {options.folds}: {len(drawn)} examples", file=sys.stderr)
-    result: dict[str, Any] = {
+            calls = [await ask(rows[i].text) for i in held]
+            spent.setdefault(name, []).append((time.process_time() - start) / len(held) * 1e3)
+            outcomes.setdefault(name, []).extend(
+                [await judge.judge(rows[i], i, call) for i, call in zip(held, calls, strict=True)]
+            )
+        routed += [routes(fold, rows[i]) for i in held if rows[i].intent in human.SKILLS]
+        for name, took in fold.seconds.items():
+            seconds.setdefault(name, []).append(round(took, 1))
+        await fold.close()
+        print(f"fold {number + 1} of {options.folds}", file=sys.stderr)
+    if options.errors:
+        report(rows, outcomes)
+    return {
         "rows": {name: sum(group(row) == name for row in rows) for name in GROUPS},
-        "training_cpu_seconds": {name: [round(s, 1) for s in seconds] for name, seconds in cpu.items()},
-        "read_cpu_ms": {name: round(sum(ms) / len(ms), 3) for name, ms in milliseconds.items()},
+        "training_seconds": seconds,
+        "cpu_ms_per_request": {name: round(sum(ms) / len(ms), 3) for name, ms in spent.items()},
         "router, right route of the skills' rows": share(sum(routed), len(routed)),
+        **{name: figures(all_outcomes) for name, all_outcomes in outcomes.items()},
     }
-    settings = dict(outcomes)
-    if len(outcomes) > 1:
-        settings["agreement"] = agreement(list(outcomes.values()))
-    for name, all_outcomes in settings.items():
-        thresholds = thresholds_of(all_outcomes, options.folds)
-        result[name] = {
-            "thresholds": {f"{tool}, fold {fold + 1}": t for (fold, tool), t in sorted(thresholds.items())},
-            "above thresholds": figures(all_outcomes, thresholds),
-            "answering always": figures(all_outcomes, {}),
-        }
-        if options.errors:
-            report(rows, slots, [o for o in all_outcomes if not o.scored(thresholds)], name)
-    return result
 
 
-def report(rows: Sequence[human.Row], slots: Sequence[Slots], wrong: Sequence[Outcome], name: str) -> None:
-    for o in wrong:
-        print(
-            f"{name} {o.probability:.2f} {rows[o.row].text!r} [{slots[o.row].template}] read {o.call!r}, "
-            f"wanted {rows[o.row].calls[0]}",
-            file=sys.stderr,
-        )
+def report(rows: Sequence[human.Row], outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+    for name, all_outcomes in outcomes.items():
+        for o in all_outcomes:
+            if not o.right:
+                row = rows[o.row]
+                call = f"{o.call.name} {dict(o.call.arguments)}" if o.call else REFUSE
+                print(f"{name}: {row.text!r} read as {call}, wanted {row.calls[0]}", file=sys.stderr)
 
 
 def main() -> None:
@@ -237,15 +260,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=os.environ.get("TINYLLM_DATA_DIR", "data"))
-    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--patterns", type=int, default=20_000, help="examples drawn from patterns")
     parser.add_argument("--copies", type=int, default=8, help="refilled copies of each human row of a skill")
+    parser.add_argument("--steps", type=int, help="steps of the neuron, for a trial")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--errors", action="store_true", help="print every wrong prediction to stderr")
+    parser.add_argument("--models", type=Path, help="a folder for the models; neurons found there are kept")
+    parser.add_argument("--errors", action="store_true", help="print every wrong outcome to stderr")
     parser.add_argument("--out", default="benchmarks/readers.json")
     options = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        measured = asyncio.run(measure(options, options.models or Path(folder)))
     result = {
         "command": "python benchmarks/readers.py " + " ".join(sys.argv[1:]),
         "machine": {
@@ -255,17 +281,16 @@ def main() -> None:
             "python": platform.python_version(),
         },
         "seed": options.seed,
-        **asyncio.run(measure(options)),
+        **measured,
     }
     Path(options.out).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for name in (*options.readers, "agreement"):
-        for setting in ("above thresholds", "answering always") if name in result else ():
-            print(f"{name}, {setting}")
-            for where, shares in result[name][setting].items():
-                for what, figure in shares.items():
-                    low, high = figure["interval"]
-                    print(f"  {where:27} {what:18} {figure['k']:5}/{figure['n']:<5} "
-                          f"{figure['share'] or 0:7.2%}  [{low:.2%}, {high:.2%}]")  # fmt: skip
+    for name in ("linear", "neuron", "network"):
+        print(name)
+        for where, shares in measured[name].items():
+            for what, figure in shares.items():
+                low, high = figure["interval"]
+                print(f"  {where:27} {what:18} {figure['k']:5}/{figure['n']:<5} "
+                      f"{figure['share'] or 0:7.2%}  [{low:.2%}, {high:.2%}]")  # fmt: skip
 
 
 if __name__ == "__main__":

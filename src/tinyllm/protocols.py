@@ -247,8 +247,8 @@ class Store(Protocol):
 class Candidate:
     """An answer on its way through the graph, with what supports it.
 
-    `node` made it; `value` is the tool's value where a tool computed it; `refused` marks a plain refusal;
-    `caller_calls` are calls of tools that the caller brought and must run.
+    `node` made it; `refused` marks a plain refusal; `caller_calls` are calls of tools that the caller brought
+    and must run; `probability` is what its model gave the least sure of its tool calls, where it tells.
     """
 
     node: str
@@ -256,6 +256,7 @@ class Candidate:
     tool_runs: tuple[ToolRun, ...] = ()
     refused: bool = False
     caller_calls: tuple[ToolCall, ...] = ()
+    probability: float | None = None
 
 
 class Scope(Protocol):

@@ -1,5 +1,6 @@
 """The values that every part of TinyLLM exchanges. Frozen, without behaviour beyond arithmetic on costs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -135,6 +136,11 @@ class Completion:
     finish: str
     cost: Cost
     scores: tuple[TokenScore, ...] = ()
+
+    @property
+    def probability(self) -> float | None:
+        """How probable the model found its answer; None where it did not tell."""
+        return math.exp(sum(score.logprob for score in self.scores)) if self.scores else None
 
 
 @dataclass(frozen=True, slots=True)

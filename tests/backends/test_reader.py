@@ -19,20 +19,20 @@ OPS = {
 CALLS = {"add n0 n1": "add 4 to 9", "roll n0": "roll a die of 20 sides", REFUSE: "who wrote hamlet"}
 
 
-def write(path: Path, names: dict[str, str], **card: object) -> Path:
+def write(path: Path, names: dict[str, str]) -> Path:
     drawn = [(vector(find(text), 10), names[call]) for call, text in CALLS.items() for _ in range(40)]
-    path.write_bytes(train(drawn, bits=10, card=card).to_bytes())
+    path.write_bytes(train(drawn, bits=10).to_bytes())
     return path
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return write(tmp_path / "reader.linear", {call: call for call in CALLS}, thresholds={"calculator": 0.6})
+    return write(tmp_path / "reader.linear", {call: call for call in CALLS})
 
 
 async def ask(backend: LinearBackend, *messages: Message, tools: str = "calculator chance") -> Completion:
     specs = tuple(ToolSpec(name, "", {}) for name in tools.split())
-    return await complete(backend, Prompt(messages, tools=specs))
+    return await complete(backend, Prompt(messages, tools=specs, scores=True))
 
 
 async def test_it_calls_with_the_values_of_the_question(file: Path) -> None:
@@ -42,6 +42,8 @@ async def test_it_calls_with_the_values_of_the_question(file: Path) -> None:
     assert done.finish == "tool_calls"
     assert done.cost.macs > 0
     assert done.cost.tokens_in == 4
+    assert done.probability is not None
+    assert 0.5 < done.probability < 1
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,11 @@ async def test_it_refuses_with_a_reason(file: Path, text: str, tools: str, reaso
     assert reason in call.arguments["reason"]
 
 
-async def test_it_refuses_below_its_threshold(tmp_path: Path) -> None:
-    path = write(tmp_path / "unsure", {call: call for call in CALLS}, thresholds={"calculator": 1.1})
+async def test_it_refuses_where_no_call_is_likelier_than_not(tmp_path: Path) -> None:
+    alike = vector(find("add 4 to 9"), 10)
+    drawn = [(alike, call) for call in ("add n0 n1", "add n1 n0", "roll n0") for _ in range(40)]
+    path = tmp_path / "unsure.linear"
+    path.write_bytes(train(drawn, bits=10).to_bytes())
     done = await ask(LinearBackend("reader", path, OPS), Message("user", "add 12 to 30"))
     assert done.tool_calls[0].name == REFUSE
     assert "not clear" in done.tool_calls[0].arguments["reason"]

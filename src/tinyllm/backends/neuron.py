@@ -7,7 +7,7 @@ nor about which engine runs the model.
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from tinyllm.backends.folding import complete
 from tinyllm.backends.reading import ReaderBackend, Reading
@@ -81,11 +81,10 @@ class NeuronReader:
 
 
 class NeuronBackend(ReaderBackend):
-    """The reading model behind `inner`, with the least probability at which it answers by tool."""
+    """The reading model behind `inner`."""
 
-    def __init__(self, name: str, inner: Backend, ops: Ops, thresholds: Mapping[str, float]) -> None:
+    def __init__(self, name: str, inner: Backend, ops: Ops) -> None:
         super().__init__(name, ops)
-        self.thresholds = thresholds
         self._reader = NeuronReader(inner, ops)
 
     async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:

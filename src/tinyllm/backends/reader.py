@@ -96,7 +96,7 @@ def load(path: Path, sha256: str | None = None) -> Linear:
 
 
 class LinearBackend(ReaderBackend):
-    """The linear reader in a file, which is read when it is first needed and whose card holds thresholds."""
+    """The linear reader in a file, which is read when it is first needed."""
 
     def __init__(self, name: str, path: Path, ops: Ops, sha256: str | None = None) -> None:
         super().__init__(name, ops)
@@ -116,7 +116,6 @@ class LinearBackend(ReaderBackend):
             raise BackendError(f"model {self.name!r} is closed", hint="build it again")
         if self._reader is None:
             self._reader = LinearReader(load(self.path, self.sha256), self.ops)
-            self.thresholds = self._reader.model.card.get("thresholds", {})
         return self._reader
 
     async def probe(self) -> str:

@@ -3,16 +3,18 @@
 Knows nothing about how a request is read; each kind of reader says that.
 """
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from tinyllm.backends.words import told
 from tinyllm.errors import ToolError
 from tinyllm.slots import REFUSE, Ops, Slots, fill, find
-from tinyllm.types import Chunk, Cost, Prompt, ToolCall
+from tinyllm.types import Chunk, Cost, Prompt, TokenScore, ToolCall
 
+_LEAST = 0.5  # the probability below which no call is made
 _ERROR = "error:"  # how the text of a failed tool call begins
 
 
@@ -25,16 +27,12 @@ class Reading:
 
 
 class ReaderBackend(ABC):
-    """Answers a question with one tool call, or with the call `refuse` where it is not sure; answers a tool's
-    result with the text of it.
-
-    `thresholds` is the least probability to answer by tool (0.5 for a tool without one).
-    """
+    """Answers a question with one tool call and its probability, or with the call `refuse` where it holds no
+    call for likelier than not; answers a tool's result with the text of it."""
 
     def __init__(self, name: str, ops: Ops) -> None:
         self.name = name
         self.ops = ops
-        self.thresholds: Mapping[str, float] = {}
 
     @abstractmethod
     async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
@@ -60,7 +58,10 @@ class ReaderBackend(ABC):
         reading, cost = await self.read(slots, prompt)
         call = self._checked(reading, slots)
         cost = replace(cost, milliseconds=(time.perf_counter() - start) * 1e3)
-        return Chunk(tool_calls=(call,), finish="tool_calls", cost=cost)
+        score = TokenScore(reading.call, math.log(max(reading.probability, 1e-30)))
+        return Chunk(
+            tool_calls=(call,), finish="tool_calls", cost=cost, scores=(score,) if prompt.scores else ()
+        )
 
     def _checked(self, reading: Reading, slots: Slots) -> ToolCall:
         if slots.cut:
@@ -71,7 +72,7 @@ class ReaderBackend(ABC):
             return _refusal(error.message)
         if call is None:
             return _refusal("this asks for nothing that the tools here compute")
-        if reading.probability < self.thresholds.get(call.name, 0.5):
+        if reading.probability < _LEAST:
             sure = f"{reading.probability:.0%} sure"
             return _refusal(f"it is not clear what is asked: the likeliest reading is {sure}")
         return call

@@ -79,12 +79,24 @@ def build_parts(graph: Graph, settings: Settings, folder: Path) -> Parts:
 
             routers[name] = LinearRouter(*shipped_files.weights(model.model))
         else:
-            from tinyllm.backends.reader import LinearBackend
-            from tinyllm.starter.calls import OPS
-
-            path, sha256 = shipped_files.weights(model.model)
-            backends[name] = LinearBackend(name, path, OPS, sha256)
+            backends[name] = _reader(name, model)
     return Parts(backends, _tools(graph, settings, folder), routers)
+
+
+def _reader(name: str, model: Model) -> Backend:
+    """A built-in reader: the neuron in a GGUF, or the linear one."""
+    from tinyllm.starter.calls import OPS
+
+    path, sha256 = shipped_files.weights(model.model)
+    if path.suffix == ".gguf":
+        from tinyllm.backends.llamacpp import LlamaCpp, Options
+        from tinyllm.backends.neuron import NeuronBackend
+
+        options = Options(path=path, sha256=sha256, template="raw", context=512, parameters=model.parameters)
+        return NeuronBackend(name, LlamaCpp(name, options), OPS)
+    from tinyllm.backends.reader import LinearBackend
+
+    return LinearBackend(name, path, OPS, sha256)
 
 
 def _backend(name: str, model: Model, settings: Settings) -> Backend:

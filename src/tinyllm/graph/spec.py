@@ -77,12 +77,16 @@ class Route(Spec):
 
 
 class Test(Spec):
-    """One check of a gate. `agreement` and `judge` name the model that checks."""
+    """One check of a gate. `agreement` and `judge` name the model that checks.
+
+    `agreement` is left out where the model that answered gives its own call at least the probability `sure`.
+    """
 
     check: Literal["schema", "recompute", "agreement", "judge"]
     model: Name | None = None
     prompt: Name | None = None
     json_schema: Mapping[str, Any] | None = None
+    sure: float | None = Field(default=None, gt=0, le=1)
 
 
 Next = Name | tuple[Name, ...]

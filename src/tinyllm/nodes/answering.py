@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from tinyllm.graph import Graph, Specialist, ToolNode
+from tinyllm.graph import Gate, Graph, Specialist, ToolNode
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
 
@@ -30,11 +30,14 @@ class SpecialistNode:
         self.backend = parts.backends[self.spec.model]
         self.tools = {tool: parts.tools[tool] for tool in self.spec.tools}
         self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else ""
+        gates = [node for node in graph.nodes.values() if isinstance(node, Gate)]
+        self.scores = any(test.sure is not None for gate in gates for test in gate.checks)
 
     async def run(self, scope: Scope) -> Outcome:
         messages = self._messages(scope)
         specs = (*(tool.spec for tool in self.tools.values()), *scope.request.tools)
         runs: list[ToolRun] = []
+        odds: list[float] = []
         for _ in range(self.spec.turns):
             completion = await scope.complete(
                 self.backend, self._prompt(tuple(messages), specs, scope), retries=self.spec.retries
@@ -44,7 +47,9 @@ class SpecialistNode:
                 reason = str(refusal.arguments.get("reason") or "the specialist cannot answer this")
                 return Outcome(Candidate(self.name, reason, tuple(runs), refused=True), failed=reason)
             if not completion.tool_calls:
-                return self._answer(completion, runs)
+                return self._answer(completion, runs, min(odds, default=None))
+            if completion.probability is not None:
+                odds.append(completion.probability)
             theirs = {tool.name for tool in scope.request.tools} - set(self.tools)
             if any(call.name in theirs for call in completion.tool_calls):
                 answer = Candidate(
@@ -67,6 +72,7 @@ class SpecialistNode:
             tools=(*specs, REFUSE) if specs else (),
             sampling=scope.request.sampling or own,
             adapter=self.spec.adapter,
+            scores=self.scores,
             timeout=self.spec.timeout,
         )
 
@@ -83,11 +89,11 @@ class SpecialistNode:
             turns[last] = Message("user", scope.text)
         return ([Message("system", "\n\n".join(system))] if system else []) + turns
 
-    def _answer(self, completion: Completion, runs: list[ToolRun]) -> Outcome:
+    def _answer(self, completion: Completion, runs: list[ToolRun], probability: float | None) -> Outcome:
         text = completion.text.strip()
         if not text:
             return Outcome(failed="it answered nothing")
-        return Outcome(Candidate(self.name, text, tuple(runs)))
+        return Outcome(Candidate(self.name, text, tuple(runs), probability=probability))
 
     async def _use(self, scope: Scope, call: ToolCall) -> ToolRun:
         tool = self.tools.get(call.name)

@@ -110,6 +110,8 @@ class GateNode:
         done = [run for run in candidate.tool_runs if run.result is not None]
         if not done:
             return Check("agreement", None, "the answer rests on no tool call")
+        if test.sure is not None and (candidate.probability or 0.0) >= test.sure:
+            return Check("agreement", None, f"left out: {candidate.node} is {candidate.probability:.0%} sure")
         spec = self.graph.nodes[candidate.node]
         names = spec.tools if isinstance(spec, Specialist) else (done[-1].call.name,)
         prompt = Prompt(

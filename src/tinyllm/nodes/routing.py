@@ -5,7 +5,6 @@ of several labels.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -80,9 +79,7 @@ class Routing:
                 f"router model {self.spec.model!r} answered {completion.text[:80]!r}, which names no route",
                 hint=f"its routes are {', '.join(labels)}; a larger router model or clearer `when:` helps",
             )
-        probability = (
-            math.exp(sum(score.logprob for score in completion.scores)) if completion.scores else 1.0
-        )
+        probability = 1.0 if completion.probability is None else completion.probability
         rest = (1.0 - probability) / max(1, len(labels) - 1)
         odds: Mapping[str, float] = {name: probability if name == label else rest for name in labels}
         return Choice(label, odds, completion.cost)

@@ -1,0 +1,68 @@
+"""What the reading neuron is trained on, and how long: a Llama from scratch that reads a request into a call.
+
+Knows nothing about the trainer beyond its seam, nor about how the model is asked (`backends/neuron.py`).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+from tinyllm.backends.neuron import encode, spell
+from tinyllm.protocols import Recipe, Trainer
+from tinyllm.slots.calls import MOST_OF_A_KIND
+from tinyllm.slots.find import KINDS
+from tinyllm.starter.calls import OPS
+from tinyllm.starter.corpus import from_humans, from_patterns
+from tinyllm.starter.human import SKILLS, Row
+from tinyllm.types import JSON
+
+RECIPE = Recipe(vocab=2048, width=128, layers=4, hidden=352, reading=400, steps=1100, batch=192, dropout=0.1)
+PATTERNS = 20_000  # examples of an epoch that are drawn from patterns
+COPIES = 8  # refilled copies of each human row of a skill
+OTHERS = 6_000  # human rows of other intents in an epoch: there are many, and they are easy
+_REUSED = 2  # epochs on one drawing, which takes a third of the time of training on it
+
+Pair = tuple[str, str]
+
+
+def pairs(seed: int, people: Sequence[Row]) -> Callable[[int], Sequence[Pair]]:
+    """The requests and calls of an epoch, as the neuron reads and writes them; redrawn every other epoch."""
+    skills = [row for row in people if row.intent in SKILLS]
+    others = [row for row in people if row.intent not in SKILLS]
+
+    @lru_cache(maxsize=1)
+    def drawn(drawing: int) -> Sequence[Pair]:
+        random = Random(f"{seed} {drawing}")
+        examples = from_patterns(random.getrandbits(32), PATTERNS)
+        examples += from_humans(random.getrandbits(32), skills, copies=COPIES)
+        chosen = random.sample(others, min(OTHERS, len(others)))
+        examples += from_humans(random.getrandbits(32), chosen, copies=0)
+        return [(encode(example.slots), spell(example.call)) for example in examples]
+
+    return lambda epoch: drawn(epoch // _REUSED)
+
+
+def recipe(first: Sequence[Pair], steps: int | None = None) -> Recipe:
+    """The recipe with the whole tokens that the pairs of the first epoch use; `steps` shortens it for a trial."""
+    words = {word for pair in first for word in re.findall(r"<=?\w+>", "".join(pair))}
+    words |= {f"<{kind}{i}>" for kind in KINDS for i in range(MOST_OF_A_KIND)} | {spell(op) for op in OPS}
+    whole = replace(RECIPE, words=tuple(sorted(words)))
+    return whole if steps is None else replace(whole, reading=0, steps=steps)
+
+
+def train_neuron(
+    trainer: Trainer,
+    people: Sequence[Row],
+    out: Path,
+    *,
+    seed: int,
+    steps: int | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> dict[str, JSON]:
+    """Write the neuron's GGUF and return its card."""
+    examples = pairs(seed, people)
+    made = trainer.train(recipe(examples(0), steps), examples, out, seed=seed, progress=progress)
+    return {**made, "seed": seed, "human_rows": len(people)}
