@@ -1,7 +1,9 @@
 """The forward pass through real nodes, scripted models and a store in memory."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +14,7 @@ from tinyllm.graph import Graph, parse
 from tinyllm.protocols import Backend, Choice, Parts, Tool, ToolContext
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import JSON, Budget, Message, Request, ToolCall, ToolResult, ToolSpec
+from tinyllm.types import JSON, Budget, Message, Prompt, Request, TokenScore, ToolCall, ToolResult, ToolSpec
 
 LINE = """
 schema: 1
@@ -147,30 +149,6 @@ async def test_a_figure_may_be_rounded_but_not_changed(value: JSON, said: str, s
     model = Scripted("m", calling("1", say=lambda text: said))
     net = await engine(line(), {"m": model, "judge": Scripted("judge", ["x"])}, tool=Fixed())
     assert (await net.run(ask("how much?"))).status == status
-
-
-async def test_the_gate_notices_a_tool_that_lies() -> None:
-    net = await engine(
-        line(), {"m": Scripted("m", calling("1")), "judge": Scripted("judge", ["x"])}, tool=Liar()
-    )
-    reply = await net.run(ask("what is 1"))
-    checks = fold(await net.store.events(reply.run_id)).spans[2].checks
-    assert reply.status == "refused"
-    assert checks[-1].passed is False and "then" in checks[-1].reason
-
-
-@pytest.mark.parametrize(
-    ("verdict", "status"),
-    [
-        ('{"verdict": "pass", "reason": "right"}', "answered"),
-        ('{"verdict": "fail", "reason": "wrong"}', "refused"),
-        ("full marks!", "answered"),  # no verdict is no failure
-    ],
-)
-async def test_a_judge_rejects_only_with_a_verdict(verdict: str, status: str) -> None:
-    backends = {"m": Scripted("m", ["Paris"]), "judge": Scripted("judge", [verdict])}
-    net = await engine(line("[{check: judge, model: judge}]"), backends)
-    assert (await net.run(ask("capital of France?"))).status == status
 
 
 async def test_the_gate_notices_a_tool_that_lies() -> None:
