@@ -113,7 +113,7 @@ def steady(text: str) -> list[str]:
     text = re.sub(r"\b[rt]?[0-9a-f]{8,}\b", "ID", text)
     text = re.sub(r"\((?:\w+ [\d.]+(?:, )?)+\)", "(ODDS)", text)
     text = re.sub(r"\|[ #]*\| +[\d.]+ ms", "BAR", text)
-    return re.sub(r"(?<=[ (])[\d.+]+[kMG]?(?=[,)]| macs| tokens| ms)", "N", text).splitlines()
+    return re.sub(r"(?<=[ (])[\d.+]+[kMG]?(?=[,)]| macs| tokens| ms|% sure)", "N", text).splitlines()
 
 
 def check_commands(text: str) -> None:

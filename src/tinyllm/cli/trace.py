@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinyllm.protocols import Store
 
 _BAR = 24  # characters
-_VERDICTS = {True: ("good", "passed"), False: ("bad", "failed"), None: ("unsure", "could not judge")}
+_VERDICTS = {True: ("good", "passed"), False: ("bad", "failed"), None: ("unsure", "no verdict")}
 
 
 @click.command()
