@@ -59,8 +59,6 @@ class Network:
     async def aask(self, question: str | Sequence[Message], **options: Any) -> Reply:
         """`ask` for code that runs in an event loop itself; cancelling it cancels the run."""
         work = self._wired.engine.run(self.request(question, **options))
-        if asyncio.get_running_loop() is self._loop:
-            return await work
         return await asyncio.wrap_future(self._begin(work))
 
     async def stream(self, question: str | Sequence[Message], **options: Any) -> AsyncGenerator[Event, None]:

@@ -80,9 +80,6 @@ class Commands(click.Group):
         except click.Abort:
             click.echo("stopped", err=True)
             code = 130
-        except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the interpreter flushes it at exit
-            code = 1
         except OSError as error:
             told = f"{error.filename!r}: {error.strerror}" if error.filename else str(error)
             _tell(told, "check the path, its permissions and the space on the disk")
