@@ -53,6 +53,7 @@ async def test_a_refused_connection_is_unreachable_and_says_how_to_start_the_ser
         with pytest.raises(BackendUnreachable, match="'m' cannot be reached at " + url) as error:
             await call
         assert error.value.exit_code == 3
+        assert "Connect call" not in error.value.message
         assert "`ollama serve`" in error.value.hint
     await backend.close()
 

@@ -93,10 +93,11 @@ def test_a_parked_question_is_listed_and_answered(run: Run) -> None:
     assert asked.exit_code == 0
     reply = json.loads(asked.stdout)
     assert reply["status"] == "escalated"
-    (waiting,) = json.loads(run("queue", "list", "--json").stdout)
+    assert "tinyllm queue answer t" in run("ask", "--network", "parking.yaml", "--stream", "and I?").stderr
+    waiting, _ = json.loads(run("queue", "list", "--json").stdout)
     assert (waiting["id"], waiting["question"]) == (reply["ticket"], "may I?")
     assert run("queue", "answer", reply["ticket"], "yes").exit_code == 0
-    assert json.loads(run("queue", "list", "--json").stdout) == []
+    assert [row["question"] for row in json.loads(run("queue", "list", "--json").stdout)] == ["and I?"]
     assert "'yes'" in run("queue", "list", "--all").stdout
     assert run("queue", "answer", reply["ticket"], "no").exit_code == 2
 

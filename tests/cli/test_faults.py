@@ -278,6 +278,15 @@ def test_what_a_tool_of_ones_own_says_is_told(home: Path, run: Run, function: st
     assert made.stdout.startswith(answer)
 
 
+def test_an_argument_that_a_tool_lacks_is_a_fault_of_the_file(home: Path, run: Run) -> None:
+    (home / "mine.yaml").write_text(
+        TOOL.replace('tools: {mine: "MODULE"}\n', "").replace(
+            "tool: mine, argument: text", "tool: calculator, argument: expresion"
+        )
+    )
+    told(run("ask", "--network", "mine.yaml", "1 + 1"), 2, "'work'", "did you mean 'expression'")
+
+
 def test_a_lookup_without_its_folder(home: Path, run: Run) -> None:
     network = TOOL.replace('tools: {mine: "MODULE"}\n', "").replace(
         "tool: mine, argument: text", "tool: lookup, argument: query"

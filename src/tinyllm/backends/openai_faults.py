@@ -1,6 +1,7 @@
 """What can go wrong between us and a model server, as errors with a next step. No key is ever shown."""
 
 import json
+import os
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,7 +36,7 @@ class Faults:
         except aiohttp.ConnectionTimeoutError:
             raise self._unreachable("no connection was accepted in time") from None
         except aiohttp.ClientConnectorError as error:
-            raise self._unreachable(error.os_error.strerror or str(error.os_error)) from None
+            raise self._unreachable(_why(error.os_error)) from None
         except aiohttp.InvalidURL:
             raise self._unreachable("that is not a URL") from None
         except aiohttp.ClientError as error:
@@ -118,3 +119,9 @@ def _seconds(value: str | None) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def _why(error: OSError) -> str:
+    """The system's words, for which asyncio has its own ("Connect call failed")."""
+    number = error.errno or 0  # negative where a name has no address
+    return os.strerror(number) if number > 0 else error.strerror or str(error)

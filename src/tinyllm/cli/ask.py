@@ -74,11 +74,15 @@ def ask(
             elif reply.status != "failed":  # a failure is no answer: the error below tells it
                 click.echo(plain(reply.answer))
                 if reply.ticket:
-                    note(f"ticket {reply.ticket}: answer it with `tinyllm queue answer {reply.ticket} TEXT`")
+                    note(_how_to_answer(reply.ticket))
                 if terminal():
                     note(route_line(reply))
             if reply.status == "failed":
                 raise fault(reply)
+
+
+def _how_to_answer(ticket: str) -> str:
+    return f"ticket {ticket}: answer it with `tinyllm queue answer {ticket} TEXT`"
 
 
 async def _stream(net: "Network", text: str, quality: float, seed: int | None) -> None:
@@ -100,6 +104,8 @@ async def _stream(net: "Network", text: str, quality: float, seed: int | None) -
             if shown.strip() != data["answer"].strip():
                 click.echo(("\n" if shown else "") + plain(data["answer"]), nl=False)
             click.echo()
+            if data["ticket"]:
+                note(_how_to_answer(data["ticket"]))
             if terminal():
                 cost = cost_line(Cost(**data["cost"]), data["latency_ms"])
                 note(click.style(f"[{data['status']}] {' > '.join(data['route'])} ({cost})", dim=True))

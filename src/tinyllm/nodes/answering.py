@@ -3,7 +3,8 @@
 import asyncio
 from typing import cast
 
-from tinyllm.graph import Gate, Graph, Specialist, ToolNode
+from tinyllm.errors import GraphError
+from tinyllm.graph import Gate, Graph, Specialist, ToolNode, nearest
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
 
@@ -106,12 +107,19 @@ class SpecialistNode:
 
 
 class Direct:
-    """Gives the question, as it stands, to a tool: no model, no cost. A tool's error leads to recovery."""
+    """Gives the question, as it stands, to a tool: no model, no cost. A tool's error leads to recovery.
+
+    Raises GraphError where the tool takes no such argument.
+    """
 
     def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
         self.name = name
         self.spec = cast(ToolNode, graph.nodes[name])
         self.tool = parts.tools[self.spec.tool]
+        takes, argument = self.tool.spec.parameters.get("properties"), self.spec.argument
+        if takes is not None and argument not in takes:
+            message = f"node {name!r} gives tool {self.spec.tool!r} an argument {argument!r}, which it lacks"
+            raise GraphError(message, hint=f"`argument:` of {name!r}: {nearest(argument, takes)}")
 
     async def run(self, scope: Scope) -> Outcome:
         run = await scope.use(self.tool, ToolCall(self.spec.tool, {self.spec.argument: scope.text}))
