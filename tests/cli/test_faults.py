@@ -222,7 +222,8 @@ def test_a_damaged_neuron_is_named_with_its_mend(
     )
     looked = run("doctor", "--network", "starter")
     assert looked.exit_code == 1
-    assert all(f"FAIL neuron {name}" in looked.stdout for name in json.loads(manifest))
+    assert all(f"neuron {name}" in looked.stdout for name in json.loads(manifest))
+    assert "ok   neuron" not in looked.stdout and "FAIL neuron router.linear" in looked.stdout
     assert "tinyllm starter train" in looked.stdout
     assert "--   neuron router.linear" in run("doctor").stdout  # a network that does without it
     (weights / "manifest.json").unlink()

@@ -40,7 +40,7 @@ class ModelFile:
 
 def inspect(path: Path, sha256: str | None = None) -> ModelFile:
     """The description of a file that has proven whole. Raises ModelFileError if it is missing or damaged."""
-    hint = f"fetch or rebuild {path.name!r}, or name another file"
+    hint = f"fetch {path.name!r} again or name another file; `tinyllm starter train` rebuilds a shipped one"
     try:
         with path.open("rb") as file:
             size = path.stat().st_size

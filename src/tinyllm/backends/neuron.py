@@ -11,13 +11,14 @@ from collections.abc import Collection
 
 from tinyllm.backends.folding import complete
 from tinyllm.backends.reading import ReaderBackend, Reading
+from tinyllm.errors import ToolError
 from tinyllm.protocols import Backend
 from tinyllm.slots import Ops, Slots, grammar
 from tinyllm.slots.calls import MOST_OF_A_KIND
 from tinyllm.types import Cost, Message, Prompt, Sampling
 
 CALL = "<call>"  # ends the request
-MOST_BYTES = 600  # of a request; what follows is not read
+MOST_BYTES = 240  # of a request: even if each is a token, it and its call fit the 256 of the model
 _MOST_TOKENS = 8  # of a call: an operation, at most five slots, and the end
 
 
@@ -33,7 +34,7 @@ def encode(slots: Slots) -> str:
             pieces.append(f"<{word}>" + (f"<={notes[word]}>" if word in notes else ""))
         else:
             pieces.append(" " + word.replace("<", "("))
-    return "".join(pieces).encode()[:MOST_BYTES].decode(errors="ignore") + CALL
+    return "".join(pieces) + CALL
 
 
 def spell(call: str) -> str:
@@ -64,11 +65,14 @@ class NeuronReader:
         """The call that the model says, among those of these `tools` (all, where none are given) or a refusal.
 
         Its probability is what the model gave these tokens before the grammar cut anything off, so few tools
-        make no reading surer.
+        make no reading surer. Raises ToolError for a request that is too long to read.
         """
+        text = encode(slots)
+        if len(text.encode()) > MOST_BYTES:
+            raise ToolError(f"the question is longer than the {MOST_BYTES} bytes or so that are read")
         ops = self.ops if tools is None else {n: op for n, op in self.ops.items() if op.tool in ("", *tools)}
         prompt = Prompt(
-            (Message("user", encode(slots)),),
+            (Message("user", text),),
             sampling=Sampling(max_tokens=_MOST_TOKENS),
             grammar=re.sub('"([^"]+)"', lambda quoted: f'"{spell(quoted[1])}"', grammar(slots, ops)),
             adapter=adapter,

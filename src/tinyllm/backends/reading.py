@@ -55,8 +55,11 @@ class ReaderBackend(ABC):
         start = time.perf_counter()
         text = next((m.content for m in reversed(prompt.messages) if m.role == "user"), "")
         slots = find(text)
-        reading, cost = await self.read(slots, prompt)
-        call = self._checked(reading, slots)
+        try:
+            reading, cost = await self.read(slots, prompt)
+            call = self._checked(reading, slots)
+        except ToolError as error:
+            reading, cost, call = Reading(REFUSE, 1.0), Cost(), _refusal(error.message)
         cost = replace(cost, milliseconds=(time.perf_counter() - start) * 1e3)
         score = TokenScore(reading.call, math.log(max(reading.probability, 1e-30)))
         return Chunk(
@@ -65,13 +68,10 @@ class ReaderBackend(ABC):
 
     def _checked(self, reading: Reading, slots: Slots) -> ToolCall:
         if slots.cut:
-            return _refusal(f"the question is longer than the {len(slots.text)} characters that are read")
-        try:
-            call = fill(reading.call, slots, self.ops)
-        except ToolError as error:
-            return _refusal(error.message)
+            raise ToolError(f"the question is longer than the {len(slots.text)} characters that are read")
+        call = fill(reading.call, slots, self.ops)
         if call is None:
-            return _refusal("this asks for nothing that the tools here compute")
+            return _refusal("no tool here computes what this asks for")
         if reading.probability < _LEAST:
             sure = f"{reading.probability:.0%} sure"
             return _refusal(f"it is not clear what is asked: the likeliest reading is {sure}")

@@ -128,17 +128,15 @@ def _neurons(resolved: "Resolved") -> Iterator[Finding]:
     from hashlib import sha256
 
     from tinyllm.cli.wiring import BUILTIN, load_graph
-    from tinyllm.starter.shipped import weights
+    from tinyllm.starter.shipped import files, weights
 
-    used: dict[str, bool] = {}
-    for name in ("starter", resolved.settings.network):
-        try:
-            models = load_graph(name, resolved.settings).models.values()
-        except TinyLLMError:
-            continue  # told where the network's own turn comes
-        in_use = name == resolved.settings.network
-        used |= {model.model: in_use for model in models if model.backend == BUILTIN}
-    for file, needed in used.items():
+    try:
+        models = [*load_graph(resolved.settings.network, resolved.settings).models.values()]
+    except TinyLLMError:
+        models = []  # told where the network's own turn comes
+    used = {model.model for model in models if model.backend == BUILTIN}
+    for file in sorted({*files(), *used}):
+        needed = file in used
         what = f"neuron {file}"
         try:
             path, expected = weights(file)

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "store": ("store", "See, export and delete what is kept."),
     "models": ("models", "List the models of a network."),
     "config": ("config", "Show the settings and where each comes from."),
+    "starter": ("starter", "Build the shipped models anew."),
     "doctor": ("doctor", "Check the installation, each fault with its mend."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

@@ -28,7 +28,7 @@ _REUSED = 2  # epochs on one drawing, which takes a third of the time of trainin
 Pair = tuple[str, str]
 
 
-def pairs(seed: int, people: Sequence[Row]) -> Callable[[int], Sequence[Pair]]:
+def pairs(seed: int, people: Sequence[Row], patterns: int = PATTERNS) -> Callable[[int], Sequence[Pair]]:
     """The requests and calls of an epoch, as the neuron reads and writes them; redrawn every other epoch."""
     skills = [row for row in people if row.intent in SKILLS]
     others = [row for row in people if row.intent not in SKILLS]
@@ -36,7 +36,7 @@ def pairs(seed: int, people: Sequence[Row]) -> Callable[[int], Sequence[Pair]]:
     @lru_cache(maxsize=1)
     def drawn(drawing: int) -> Sequence[Pair]:
         random = Random(f"{seed} {drawing}")
-        examples = from_patterns(random.getrandbits(32), PATTERNS)
+        examples = from_patterns(random.getrandbits(32), patterns)
         examples += from_humans(random.getrandbits(32), skills, copies=COPIES)
         chosen = random.sample(others, min(OTHERS, len(others)))
         examples += from_humans(random.getrandbits(32), chosen, copies=0)
@@ -45,12 +45,11 @@ def pairs(seed: int, people: Sequence[Row]) -> Callable[[int], Sequence[Pair]]:
     return lambda epoch: drawn(epoch // _REUSED)
 
 
-def recipe(first: Sequence[Pair], steps: int | None = None) -> Recipe:
-    """The recipe with the whole tokens that the pairs of the first epoch use; `steps` shortens it for a trial."""
-    words = {word for pair in first for word in re.findall(r"<=?\w+>", "".join(pair))}
-    words |= {f"<{kind}{i}>" for kind in KINDS for i in range(MOST_OF_A_KIND)} | {spell(op) for op in OPS}
-    whole = replace(RECIPE, words=tuple(sorted(words)))
-    return whole if steps is None else replace(whole, reading=0, steps=steps)
+def words(first: Sequence[Pair]) -> tuple[str, ...]:
+    """The whole tokens: every operation and slot, and what the pairs of the first epoch say of slots."""
+    said = {word for pair in first for word in re.findall(r"<=?\w+>", "".join(pair))}
+    slots = {f"<{kind}{i}>" for kind in KINDS for i in range(MOST_OF_A_KIND)}
+    return tuple(sorted(said | slots | set(map(spell, OPS))))
 
 
 def train_neuron(
@@ -59,10 +58,13 @@ def train_neuron(
     out: Path,
     *,
     seed: int,
-    steps: int | None = None,
+    quick: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> dict[str, JSON]:
-    """Write the neuron's GGUF and return its card."""
-    examples = pairs(seed, people)
-    made = trainer.train(recipe(examples(0), steps), examples, out, seed=seed, progress=progress)
+    """Write the neuron's GGUF and return its card; `quick` is a trial that learns next to nothing."""
+    examples = pairs(seed, people, 500) if quick else pairs(seed, people)
+    recipe = replace(RECIPE, words=words(examples(0)))
+    if quick:
+        recipe = replace(recipe, reading=2, steps=4)
+    made = trainer.train(recipe, examples, out, seed=seed, progress=progress)
     return {**made, "seed": seed, "human_rows": len(people)}

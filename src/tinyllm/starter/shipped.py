@@ -1,10 +1,12 @@
 """Where the shipped networks and weights lie. Knows nothing about what is in them."""
 
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from tinyllm.errors import NotFound
+from tinyllm.types import JSON
 
 _ROOT = Path(str(resources.files("tinyllm.starter")))
 WEIGHTS = _ROOT / "weights"
@@ -23,11 +25,25 @@ def network(name: str) -> Path:
     return NETWORKS / f"{name}.yaml"
 
 
+def files() -> list[str]:
+    """The names of the weights files that the manifest knows; none where it cannot be read."""
+    return sorted(_manifest())
+
+
 def weights(file: str) -> tuple[Path, str]:
     """The path and the SHA-256 of a shipped weights file, such as "reader.linear". Raises NotFound."""
-    try:
-        manifest = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
-        return WEIGHTS / file, str(manifest[file]["sha256"])
-    except (OSError, ValueError, KeyError) as error:
+    known = _manifest().get(file)
+    if known is None:
         message = f"no weights called {file!r} are shipped"
-        raise NotFound(message, hint="run `tinyllm starter train` to rebuild them") from error
+        raise NotFound(message, hint="run `tinyllm starter train` to rebuild them")
+    return WEIGHTS / file, str(known["sha256"])
+
+
+def _manifest() -> Mapping[str, Mapping[str, JSON]]:
+    try:
+        found: Mapping[str, Mapping[str, JSON]] = json.loads(
+            (WEIGHTS / "manifest.json").read_text(encoding="utf-8")
+        )
+    except (OSError, ValueError):
+        return {}
+    return found

@@ -1,138 +1,156 @@
-"""The recipe of the shipped neurons: the linear reader and the router, trained on everything there is.
+"""The recipe of the shipped models: every one of them trained on everything there is, with a card beside it.
 
-The same data and seed give the same files on the same machine. What the figures on their cards are worth is
-measured by cross-validation (`benchmarks/readers.py`), and not here: the shipped files have seen every row.
+The same data and seed give the same linear files on the same machine, and neurons that differ in rounding at
+most. What the figures on the cards are worth is measured by cross-validation (`benchmarks/readers.py`), and
+not here: the shipped files have seen every row.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tinyllm.errors import NotFound
+from tinyllm.protocols import Trainer
 from tinyllm.routing import Linear
-from tinyllm.starter.corpus import examples
-from tinyllm.starter.human import FILE, rows
+from tinyllm.starter.corpus import Example, examples
+from tinyllm.starter.human import FILE, Row, rows
 from tinyllm.starter.linear import train_reader, train_router
+from tinyllm.starter.neuron import train_neuron
+from tinyllm.starter.plain import train_plain
+from tinyllm.types import JSON
 
-PATTERNS = 20_000  # examples drawn from patterns
+PATTERNS = 20_000  # examples drawn from patterns, for the linear models
 COPIES = 8  # of each human row of a skill
-# The least probability at which the reader answers, by tool: the median over the folds of the
-# cross-validation in benchmarks/readers.json, where a wrong answer weighs as much as ten needless refusals.
-THRESHOLDS: Mapping[str, float] = {
-    "algebra": 0.854,
-    "calculator": 0.704,
-    "chance": 0.581,
-    "dates": 0.906,
-    "statistics": 0.817,
-    "text": 0.876,
-    "time": 0.83,
-    "units": 0.341,
-}
 
-Cards = Mapping[str, Mapping[str, Any]]
+WHAT: Mapping[str, str] = {
+    "reader.gguf": "This Llama, trained from scratch, reads a request into one tool call over what stands in "
+    "the request, or refuses.",
+    "reader.linear": "This softmax regression over hashed n-grams reads as `reader.gguf` does; the gate asks it "
+    "where the neuron is not sure.",
+    "router.linear": "This softmax regression over hashed n-grams chooses the route of a request.",
+    "plain.gguf": "This Llama of the neuron's size says answers outright, without tools: it stands for one model "
+    "alone in `tinyllm demo`.",
+}
+TABLES: Mapping[str, Sequence[str]] = {"reader.gguf": ("neuron", "network"), "reader.linear": ("linear",)}
+ROUTER_FIGURE = "router, right route of the skills' rows"
+
+Card = dict[str, JSON]
+Progress = Callable[[str, int, int, float], None]
+Told = Callable[[int, int, float], None]
 
 
 def train(
+    trainer: Trainer,
     data_dir: Path | None,
     out: Path,
+    *,
     seed: int = 0,
-    progress: Callable[[int, int, float], None] | None = None,
+    quick: bool = False,
+    progress: Progress | None = None,
     figures: Path | None = None,
-) -> Cards:
-    """Write `reader.linear` and `router.linear` with their cards and `manifest.json` to a folder; returns the
-    cards.
+) -> Mapping[str, Card]:
+    """Write every shipped model with its card, and `manifest.json`, to a folder; returns the cards by file.
 
-    Human rows are used where `data_dir` holds them (they are not shipped). `progress` is told (step, steps,
-    loss) of each file in turn. `figures` is the result of `benchmarks/readers.py`, for the cards.
+    Human rows are used where `data_dir` holds them (they are not shipped). `progress` is told (file, step,
+    steps, loss). `figures` is the result of `benchmarks/readers.py`, for the cards. Nothing in the folder
+    changes before all models are trained.
     """
-    people = []
-    if data_dir is not None:
-        try:
-            people = rows(data_dir)
-        except NotFound:
-            people = []
-    drawn = examples(seed, PATTERNS, people, copies=COPIES)
-    card: dict[str, Any] = {
-        "seed": seed,
-        "examples": len(drawn),
-        "patterns": PATTERNS,
-        "human_rows": len(people),
-        "data": f"request patterns of this project; {FILE} (CLINC150, CC BY 3.0)" if people else "patterns",
+    people = _people(data_dir)[:: 50 if quick else 1]
+    drawn = examples(seed, 1_000 if quick else PATTERNS, people, copies=COPIES)
+    makers: Mapping[str, Callable[[Path, Told], Card]] = {
+        "reader.linear": lambda path, told: _linear(
+            train_reader(drawn, seed=seed, progress=told).model, drawn, path
+        ),
+        "router.linear": lambda path, told: _linear(
+            train_router(drawn, seed=seed, progress=told), drawn, path
+        ),
+        "reader.gguf": lambda path, told: train_neuron(
+            trainer, people, path, seed=seed, quick=quick, progress=told
+        ),
+        "plain.gguf": lambda path, told: train_plain(trainer, path, seed=seed, quick=quick, progress=told),
     }
-    models: dict[str, Linear] = {
-        "reader": train_reader(
-            drawn, seed=seed, progress=progress, card={**card, "thresholds": dict(THRESHOLDS)}
-        ).model,
-        "router": train_router(drawn, seed=seed, progress=progress, card=card),
-    }
-    measured = json.loads(figures.read_text(encoding="utf-8")) if figures else {}
+
+    def told(file: str) -> Told:
+        return lambda step, steps, loss: progress(file, step, steps, loss) if progress else None
+
     out.mkdir(parents=True, exist_ok=True)
-    manifest: dict[str, Any] = {}
-    for name, model in models.items():
-        data = model.to_bytes()
-        file = f"{name}.linear"
-        (out / file).write_bytes(data)
-        manifest[file] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-        text = _card(name, model, len(data), measured)
-        (out / f"{name}.md").write_text(text, encoding="utf-8", newline="\n")
-    text = json.dumps(manifest, indent=2) + "\n"
-    (out / "manifest.json").write_text(text, encoding="utf-8", newline="\n")
-    return {name: model.card for name, model in models.items()}
+    with TemporaryDirectory(dir=out) as folder:
+        cards = {file: make(Path(folder) / file, told(file)) for file, make in makers.items()}
+        manifest = {}
+        for file in cards:
+            data = (Path(folder) / file).read_bytes()
+            manifest[file] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+        for file in cards:
+            (Path(folder) / file).replace(out / file)
+    measured = json.loads(figures.read_text(encoding="utf-8")) if figures else {}
+    for file, card in cards.items():
+        card |= {"seed": seed, "bytes": manifest[file]["size"], "human_rows": len(people)}
+        _write(out / f"{file}.md", "\n".join(_page(file, card, measured)) + "\n")
+    _write(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    return cards
 
 
-def _card(name: str, model: Linear, size: int, measured: Mapping[str, Any]) -> str:
-    card = model.card
-    what = {
-        "reader": "reads a request into one tool call over what stands in the request, or refuses",
-        "router": f"chooses among {', '.join(model.labels)}",
-    }[name]
-    lines = [
-        f"# {name}.linear",
-        "",
-        f"This softmax regression over hashed n-grams {what}.",
-        "",
-        f"- Size: {model.weights.size} 8-bit weights ({len(model.labels)} labels), {size} bytes packed",
-        f"- Data: {card['data']}",
-        f"- Examples: {card['examples']}: {card['patterns']} drawn from patterns, the rest {card['human_rows']} "
-        f"requests by people and {COPIES} refilled copies of those of a skill",
-        f"- Training: 4 passes of mini-batch Adagrad in batches of 256, seed {card['seed']}",
-        "- Rebuild: `tinyllm starter train`",
-    ]
-    if card["human_rows"]:
-        lines += [
-            "- Licence of the data: CLINC150 by Larson et al. (2019), CC BY 3.0, github.com/clinc/oos-eval; "
-            "labels and patterns are this project's own",
-        ]
-    rows = list(_measured(name, measured))
+def _people(data_dir: Path | None) -> Sequence[Row]:
+    if data_dir is None:
+        return ()
+    try:
+        return rows(data_dir)
+    except NotFound:
+        return ()
+
+
+def _linear(model: Linear, drawn: Sequence[Example], path: Path) -> Card:
+    path.write_bytes(model.to_bytes())
+    return {"parameters": model.weights.size, "labels": len(model.labels), "examples": len(drawn)}
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _page(file: str, card: Card, measured: Mapping[str, Any]) -> Iterator[str]:
+    """The card of a model as a page."""
+    yield from (f"# {file}", "", WHAT[file], "")
+    yield f"- Size: {card['parameters']:,} weights of 8 bits, {card['bytes']:,} bytes"
+    people = card["human_rows"] if file != "plain.gguf" else 0
+    data = "requests drawn from this project's patterns"
+    if people:
+        data += f", and {people:,} requests by people ({FILE})"
+    yield f"- Data: {data}"
+    if people:
+        yield "- Licence of the data: CLINC150 by Larson et al. (2019), CC BY 3.0, github.com/clinc/oos-eval;"
+        yield "  labels and patterns are this project's own"
+    if "labels" in card:
+        how = f"Adagrad over {card['examples']:,} examples of {card['labels']} labels"
+    else:
+        how = f"{card['steps']:,} steps of Muon, {card['tokens']:,} tokens, {card['macs']:.3g} multiply-accumulates"
+        how += f", last loss {card['loss']:.3g} nats a token"
+    yield f"- Training: {how}, seed {card['seed']}"
+    yield "- Licence of the model: MIT"
+    yield "- Rebuild: `tinyllm starter train`"
+    rows = list(_figures(file, measured)) if measured else []
     if rows:
-        lines += [
-            "",
-            "## Figures",
-            "",
-            "Five-fold cross-validation by near-duplicate group (`python benchmarks/readers.py`): models trained "
-            "alike, on rows that they had not seen. 95% Wilson intervals.",
-            "",
-            "| requests | what | share | interval |",
-            "|---|---|---|---|",
-            *rows,
-        ]
-    return "\n".join(lines) + "\n"
+        yield from ("", "## Figures", "")
+        yield "Five-fold cross-validation by near-duplicate group (`python benchmarks/readers.py`): models trained "
+        yield "alike, on requests by people that they had not seen. 95% Wilson intervals."
+        yield from ("", "| of | requests | what | share | interval |", "|---|---|---|---|---|", *rows)
 
 
-def _measured(name: str, measured: Mapping[str, Any]) -> list[str]:
-    if not measured:
-        return []
-    if name == "router":
-        key = next(key for key in measured if key.startswith("router, "))
-        return [_row("skills", key.removeprefix("router, "), measured[key])]
-    table = measured["linear"]["above thresholds"]
-    return [_row(where, what, share) for where, shares in table.items() for what, share in shares.items()]
+def _figures(file: str, measured: Mapping[str, Any]) -> Iterator[str]:
+    for name in TABLES.get(file, ()):
+        for where, shares in measured[name].items():
+            for what, share in shares.items():
+                yield _row(name, where, what, share)
+    if file == "router.linear":
+        yield _row("router", "skills", "right route", measured[ROUTER_FIGURE])
 
 
-def _row(where: str, what: str, share: Mapping[str, Any]) -> str:
+def _row(name: str, where: str, what: str, share: Mapping[str, Any]) -> str:
     low, high = share["interval"]
     return (
-        f"| {where} | {what} | {share['k']}/{share['n']} = {share['share']:.1%} | {low:.1%} to {high:.1%} |"
+        f"| {name} | {where} | {what} | {share['k']}/{share['n']} = {share['share']:.1%} "
+        f"| {low:.1%} to {high:.1%} |"
     )
