@@ -143,7 +143,7 @@ class Fold:
                 seen,
                 folder / "reader.gguf",
                 seed=options.seed,
-                steps=options.steps,
+                quick=options.quick,
                 progress=tell,
             )
             card.write_text(json.dumps(made), encoding="utf-8")
@@ -161,7 +161,7 @@ class Fold:
         )
 
     async def open(self) -> Mapping[str, Ask]:
-        graph = parse(shipped.network("starter").read_text(encoding="utf-8"))
+        graph = parse(shipped.network("starter").read_text(encoding="utf-8"), tools=TABLE)
 
         async def resolve(request: Request) -> Any:
             return graph
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--patterns", type=int, default=20_000, help="examples drawn from patterns")
     parser.add_argument("--copies", type=int, default=8, help="refilled copies of each human row of a skill")
-    parser.add_argument("--steps", type=int, help="steps of the neuron, for a trial")
+    parser.add_argument("--quick", action="store_true", help="a neuron that is hardly trained, for a trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", type=Path, help="a folder for the models; neurons found there are kept")
     parser.add_argument("--errors", action="store_true", help="print every wrong outcome to stderr")

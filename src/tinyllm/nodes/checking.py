@@ -108,22 +108,21 @@ class GateNode:
     async def _agreement(self, test: Test, candidate: Candidate, scope: Scope) -> Check:
         """A second reader of the same question must come to the same call, or to the same value."""
         done = [run for run in candidate.tool_runs if run.result is not None]
-        if not done:
-            return Check("agreement", None, "the answer rests on no tool call")
+        spec = self.graph.nodes[candidate.node]
+        if not done or not isinstance(spec, Specialist):
+            return Check("agreement", None, "the answer rests on no model's reading")
         if test.sure is not None and (candidate.probability or 0.0) >= test.sure:
             return Check("agreement", None, f"left out: {candidate.node} is {candidate.probability:.0%} sure")
-        spec = self.graph.nodes[candidate.node]
-        names = spec.tools if isinstance(spec, Specialist) else (done[-1].call.name,)
         prompt = Prompt(
             (Message("user", scope.text),),
-            tools=tuple(self.parts.tools[name].spec for name in names),
+            tools=tuple(self.parts.tools[name].spec for name in spec.tools),
             sampling=Sampling(seed=scope.context.seed),
-            adapter=spec.adapter if isinstance(spec, Specialist) else None,
+            adapter=spec.adapter,
         )
         completion = await scope.complete(self.parts.backends[str(test.model)], prompt)
         second = completion.tool_calls[0] if completion.tool_calls else None
         first = done[-1]
-        if second is None or second.name not in names:
+        if second is None or second.name not in spec.tools:
             return Check(
                 "agreement", False, f"the second reader makes no call, the first {_shown(first.call)}"
             )
