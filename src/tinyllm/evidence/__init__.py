@@ -1,0 +1,18 @@
+"""Evidence: is a change better, how sure is that, and how much error may a network's life still hold?"""
+
+from tinyllm.evidence.binomial import clopper_pearson, wilson
+from tinyllm.evidence.ledger import Entry, Ledger
+from tinyllm.evidence.paired import Tally, e_value, gain_interval, mcnemar, power, required_pairs
+
+__all__ = [
+    "Entry",
+    "Ledger",
+    "Tally",
+    "clopper_pearson",
+    "e_value",
+    "gain_interval",
+    "mcnemar",
+    "power",
+    "required_pairs",
+    "wilson",
+]

@@ -1,0 +1,245 @@
+"""Trials: whether a change is adopted, decided on paired graded outcomes alone.
+
+Traffic is divided by near-duplicate group: proposals are made from one part, rivals compete on the second, the
+winner meets the third once, at the level that the network's ledger allows. Pure values in and out: knows
+nothing about graphs, engines or stores, who graded, or how a candidate was made.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tinyllm.evidence import Ledger, Tally, e_value, gain_interval, mcnemar, required_pairs
+
+Part = Literal["propose", "select", "confirm"]
+SHARES: Mapping[Part, float] = {"propose": 0.4, "select": 0.2, "confirm": 0.4}
+
+
+def part_of(group: str, *, salt: str = "") -> Part:
+    """The part of the traffic that a near-duplicate group belongs to, for ever. `salt` names the network."""
+    digest = hashlib.sha256(f"{salt}\n{group}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < SHARES["propose"]:
+        return "propose"
+    return "select" if place < SHARES["propose"] + SHARES["select"] else "confirm"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One request answered by the head and by a candidate, both answers graded. Costs are in one unit."""
+
+    item: str
+    group: str
+    before: bool
+    after: bool
+    cost_before: float = 0.0
+    cost_after: float = 0.0
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A candidate against the head on one part of the traffic; costs are means of an answer."""
+
+    tally: Tally
+    cost_before: float = 0.0
+    cost_after: float = 0.0
+    slices: Mapping[str, Tally] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> "Outcome":
+        """What the pairs say, one pair a group: a question asked a hundred times is one piece of evidence.
+
+        Of a group the lowest item counts, whatever its outcome and the order of the pairs.
+        """
+        first: dict[str, Pair] = {}
+        for pair in pairs:
+            if pair.group not in first or pair.item < first[pair.group].item:
+                first[pair.group] = pair
+        chosen = first.values()
+        names = sorted({name for pair in chosen for name in pair.slices})
+        return cls(
+            _tally(chosen),
+            math.fsum(pair.cost_before for pair in chosen) / max(1, len(chosen)),
+            math.fsum(pair.cost_after for pair in chosen) / max(1, len(chosen)),
+            {name: _tally(pair for pair in chosen if name in pair.slices) for name in names},
+        )
+
+
+def _tally(pairs: Iterable[Pair]) -> Tally:
+    changes = [pair.after - pair.before for pair in pairs]
+    return Tally(changes.count(1), changes.count(-1), changes.count(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a change must show. `cost_cap` is the mean cost of an answer that no candidate may exceed.
+
+    `protected` gives for a slice the share of its pairs that may turn from pass to fail. `gain` is the smallest
+    gain that is worth proving, `power` the chance of proving it.
+    """
+
+    cost_cap: float
+    protected: Mapping[str, float] = field(default_factory=dict)
+    gain: float = 0.1
+    power: float = 0.8
+    select_pairs: int = 30
+    slice_pairs: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Who meets confirm, and how many pairs confirm must hold. Without a winner, `reason` says why.
+
+    `missing` counts the pairs that select lacks.
+    """
+
+    winner: str | None
+    needed: int
+    missing: int
+    reason: str
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the network has the change from now on, why in words, and the evidence as plain data.
+
+    `missing` counts the graded pairs that are still lacking; then nothing was looked at and nothing spent.
+    """
+
+    adopted: bool
+    reason: str
+    missing: int
+    evidence: Mapping[str, Any]
+
+
+def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Contest:
+    """The rival that gains most on select under the cost cap that holds for all; of equals the cheapest."""
+    evidence = {name: _data(outcome) for name, outcome in rivals.items()}
+    pairs = min((outcome.tally.pairs for outcome in rivals.values()), default=0)
+    if pairs < rules.select_pairs:
+        missing = rules.select_pairs - pairs
+        return Contest(None, 0, missing, _lack("select", pairs, missing), evidence)
+    faults = {name: _faults(outcome, rules) for name, outcome in rivals.items()}
+    for name in rivals:
+        if not faults[name] and rivals[name].tally.gain <= 0:
+            faults[name] = ("it gains nothing",)
+    able = [name for name in rivals if not faults[name]]
+    if not able:
+        reason = ". ".join(f"{name}: {'; '.join(found)}" for name, found in faults.items())
+        return Contest(None, 0, 0, f"no rival meets confirm. {reason}", evidence)
+    winner = max(able, key=lambda name: (rivals[name].tally.gain, -rivals[name].cost_after))
+    tally = rivals[winner].tally
+    # A large gain needs few pairs, but the winner's own figure is flattered by having won: its lower end counts.
+    gain = max(rules.gain, gain_interval(tally, 0.8)[0])
+    needed = required_pairs(gain, max(tally.flips, gain), ledger.next_level, rules.power)
+    reason = f"{winner} gains most on select: {_words(tally)}"
+    return Contest(winner, needed, 0, reason, evidence)
+
+
+def confirm(
+    trial: str, won: Contest, outcome: Outcome, ledger: Ledger, rules: Rules
+) -> tuple[Verdict, Ledger]:
+    """The verdict on a contest's winner, from its one look at confirm, and the ledger that has paid for it.
+
+    With too few pairs there is no look, and the ledger stays as it was. Raises ValueError if the trial was
+    looked at before, or if the contest has no winner.
+    """
+    if won.winner is None:
+        raise ValueError(f"trial {trial!r} has no winner to confirm: {won.reason}")
+    pairs = outcome.tally.pairs
+    slices = {name: outcome.slices.get(name, Tally()).pairs for name in rules.protected}
+    lacking = {name: rules.slice_pairs - n for name, n in slices.items() if n < rules.slice_pairs}
+    missing = max(won.needed - pairs, 0, *lacking.values())
+    if missing:
+        short = "".join(f"; slice {name!r} lacks {n}" for name, n in lacking.items())
+        evidence = {"trial": trial, "candidate": won.winner, "pairs": pairs, "needed": won.needed}
+        return Verdict(False, _lack("confirm", pairs, missing) + short, missing, evidence), ledger
+    ledger = ledger.opened(trial)
+    verdict = _judge(trial, won.winner, "mcnemar", mcnemar(outcome.tally), outcome, ledger, rules)
+    return verdict, ledger.closed(trial, proven=verdict.adopted)
+
+
+def follow(
+    trial: str, candidate: str, outcome: Outcome, ledger: Ledger, rules: Rules
+) -> tuple[Verdict, Ledger]:
+    """The verdict on a candidate that runs beside the head, from all pairs so far: ask after every pair.
+
+    The trial must be open in the ledger and stays so until it is adopted, or closed by who gives it up.
+    Raises ValueError if it is not open.
+    """
+    p_value = min(1.0, 1 / e_value(outcome.tally))
+    verdict = _judge(trial, candidate, "betting", p_value, outcome, ledger, rules)
+    return verdict, ledger.closed(trial, proven=True) if verdict.adopted else ledger
+
+
+def watch(version: str, outcome: Outcome, ledger: Ledger, rules: Rules) -> tuple[Verdict, Ledger]:
+    """Whether an adopted version stays, from all live pairs so far: ask after every pair.
+
+    It goes when it is proven worse than its parent, overall or on a protected slice. `ledger` is the one of
+    rollbacks, where the version must be open. Raises ValueError if it is not.
+    """
+    level = ledger.level(version)
+    tallies = {"all traffic": outcome.tally}
+    tallies |= {f"slice {name!r}": outcome.slices.get(name, Tally()) for name in rules.protected}
+    values = {name: e_value(tally.swapped()) for name, tally in tallies.items()}
+    # The mean of e-values is one, whatever their dependence (Vovk and Wang 2021).
+    p_value = min(1.0, len(values) / math.fsum(values.values()))
+    worst = max(values, key=lambda name: values[name])
+    stays = p_value > level
+    reason = (
+        f"{'stays' if stays else 'rolled back'}: {worst}, {_words(tallies[worst])}; {_test(p_value, level)}"
+    )
+    evidence = {"trial": version, "test": "betting", "p_value": p_value, "level": level, **_data(outcome)}
+    return Verdict(stays, reason, 0, evidence), ledger if stays else ledger.closed(version, proven=True)
+
+
+def _judge(
+    trial: str, candidate: str, test: str, p_value: float, outcome: Outcome, ledger: Ledger, rules: Rules
+) -> Verdict:
+    level = ledger.level(trial)
+    faults = _faults(outcome, rules)
+    proven = p_value <= level
+    why = "; ".join((_words(outcome.tally), _test(p_value, level), *faults))
+    adopted = proven and not faults
+    evidence = {"trial": trial, "candidate": candidate, "test": test, "p_value": p_value, "level": level}
+    evidence |= {"faults": list(faults), **_data(outcome)}
+    return Verdict(adopted, f"{'adopted' if adopted else 'not adopted'}: {why}", 0, evidence)
+
+
+def _faults(outcome: Outcome, rules: Rules) -> tuple[str, ...]:
+    """What stands against a candidate however much it gains."""
+    found = []
+    if outcome.cost_after > rules.cost_cap:
+        found.append(f"an answer costs {outcome.cost_after:.4g}, more than {rules.cost_cap:.4g}")
+    for name, share in rules.protected.items():
+        tally = outcome.slices.get(name, Tally())
+        allowed = math.floor(share * tally.pairs + 1e-9)
+        if tally.losses > allowed:
+            found.append(f"slice {name!r} loses {tally.losses} of {tally.pairs}, {allowed} may be lost")
+    return tuple(found)
+
+
+def _lack(part: Part, pairs: int, missing: int) -> str:
+    requests = math.ceil(missing / SHARES[part])
+    return (
+        f"too little evidence: {part} holds {pairs} graded pairs, {missing} more are missing"
+        f" (about {requests} more graded requests, each unlike the others)"
+    )
+
+
+def _words(tally: Tally) -> str:
+    return f"{tally.gains} gains and {tally.losses} losses in {tally.pairs} pairs"
+
+
+def _test(p_value: float, level: float) -> str:
+    return f"p {p_value:.2g} {'within' if p_value <= level else 'above'} {level:.2g}"
+
+
+def _data(outcome: Outcome) -> dict[str, Any]:
+    tally = outcome.tally
+    figures = {"pairs": tally.pairs, "gain": tally.gain, "gain_interval": list(gain_interval(tally))}
+    return figures | asdict(outcome)
