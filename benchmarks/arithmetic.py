@@ -1,4 +1,4 @@
-"""Tools against mental arithmetic: the starter network with its calculator, and plain models that answer alone.
+"""Tools against mental arithmetic: the starter network with its calculator, and models that answer alone.
 
 python benchmarks/arithmetic.py --train --models build/arithmetic    trains the plain models (an hour)
 python benchmarks/arithmetic.py --models build/arithmetic            a table, arithmetic.json, docs/arithmetic.svg
@@ -47,6 +47,7 @@ SHORT = (0.15, 0.25, 0.2, 0.12, 0.08, 0.06, 0.03, 0.03, 0.02, 0.02, 0.02, 0.02)
 SHORTER = (0.35, 0.35, 0.1, 0.04, *(0.02,) * 8)
 EPOCH = 8192  # examples drawn at a time
 CONTEXT = 96  # tokens
+COLORS = ("#0b7a75", "#d1495b", "#8d6a9f")
 
 
 @dataclass(frozen=True)
@@ -287,7 +288,7 @@ def plot(models: Mapping[str, Any], out: Path) -> None:
 
     figure, panels = pyplot.subplots(1, 3, figsize=(9, 2.8), sharey=True, layout="constrained")
     for panel, operation in zip(panels, OPERATIONS, strict=True):
-        for (name, found), color in zip(models.items(), ("#0b7a75", "#d1495b", "#8d6a9f"), strict=True):
+        for (name, found), color in zip(models.items(), COLORS, strict=False):
             cells = [found[operation][str(n)] for n in LENGTHS]
             low, high = zip(*(cell["interval"] for cell in cells), strict=True)
             panel.fill_between(LENGTHS, low, high, color=color, alpha=0.2, linewidth=0)
@@ -318,8 +319,10 @@ def main() -> None:
             train(name, file_of(name, options.models), held)
         return
     models: dict[str, Any] = {"starter": figures(by_starter(test))}
-    for name in PLAIN:
-        file = file_of(name, options.models)
+    for name, file in ((name, file_of(name, options.models)) for name in PLAIN):
+        if not file.exists():
+            print(f"{name} is not trained yet: --train {name!r}", file=sys.stderr)
+            continue
         training = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         models[name] = {"training": training, **figures(asyncio.run(by_plain(name, file, test)))}
     result = {
