@@ -16,6 +16,7 @@ OPS = {
         Op("convert_one", ("u", "u"), "units", {"value": 1}, (("convert", "1", "{0}", "{1}"),)),
         Op("mean", ("l",), "statistics", {"operation": "mean", "values": ["{0}"]}),
         Op("solve", ("e:!number",), "algebra", {"expression": "{0}"}),
+        Op("double", ("n",), "calculator", {"expression": "2*{0}"}, whole=True),
         Op("later", ("n", "u:day u:week"), "dates", {"amount": "{0}", "unit": "{1}"}),
         Op("spell", ("w",), "text", {"text": "{0}"}),
         Op("now", (), "time", {"operation": "now"}),
@@ -119,3 +120,27 @@ def test_a_literal_call_needs_no_request() -> None:
     assert literal_call((REFUSE,), OPS) is None
     with pytest.raises(ToolError):
         literal_call(("sub", "1"), OPS)
+
+
+@pytest.mark.parametrize(
+    ("text", "legal"),
+    [
+        ("double 7", True),
+        ("which one is double 7", True),  # a number in words may be none
+        ("double 7 for 1 time", True),
+        ("double 7, then 9", False),
+        ("double 7 and 3*4", False),
+        ("double 7 of 1, 2, 3", False),
+    ],
+)
+def test_a_whole_call_leaves_no_figure_out(text: str, legal: bool) -> None:
+    slots = find(text)
+    name = next(name for name, slot in slots.values.items() if slot.value == "7")
+    call = f"double {name}"
+    assert (call in legal_calls(slots, OPS)) == legal
+    assert bool(re.search(r'"double"', grammar(slots, OPS))) == legal
+    if legal:
+        assert fill(call, slots, OPS)
+    else:
+        with pytest.raises(ToolError, match="leaves out"):
+            fill(call, slots, OPS)

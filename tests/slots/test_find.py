@@ -73,12 +73,37 @@ def test_numbers(text: str, template: str, values: str) -> None:
         ("sin(x) + x^2", "sin(x)+x**2", "formula"),
         ("3x + 5 = 20", "3*x+5=20", "equation"),
         ("20 equals 3 times x", "20=3*x", "equation"),
+        ("20% of 50 plus 10", "0.2*50+10", "number"),
+        ("20 percent of (50+10)", "0.2*(50+10)", "number"),
+        ("50 minus 20% of 50", "50-0.2*50", "number"),
+        ("half of 10 plus 4", "0.5*10+4", "number"),
+        ("square root of 16 plus 9", "sqrt(16)+9", "number"),
+        ("double 5 plus 3", "2*5+3", "number"),
+        ("factorial of 3 plus cube of 2", "factorial(3)+cube(2)", "number"),
     ],
 )
 def test_expressions(text: str, value: str, sort: str) -> None:
     slots = find(text)
     assert slots.template == "e0"
     assert (slots.values["e0"].value, slots.values["e0"].sort) == (value, sort)
+
+
+@pytest.mark.parametrize(
+    ("text", "template"),
+    [
+        ("20% of 50", "n0 % of n1"),
+        ("half of 50", "n0 of n1"),
+        ("the square root of 16", "the square root of n0"),
+    ],
+)
+def test_one_operand_is_no_expression(text: str, template: str) -> None:
+    assert read(text)[0] == template
+
+
+@pytest.mark.parametrize("word", ["half of ", "20% of ", "ln ", "square root of ", "double ", "("])
+def test_what_is_nested_too_deep_is_read_from_further_in(word: str) -> None:
+    assert find(word * 20 + "4 plus 1").template.endswith("e0")
+    assert find(word * 600 + "4 plus 1").template  # and never too deep for Python
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ def encode(slots: Slots) -> str:
     pieces = []
     for word in slots.template.split():
         if word in slots.values and int(word[1:]) < MOST_OF_A_KIND:
-            pieces.append(f"<{word}>" + (f"<={notes[word]}>" if word in notes else ""))
+            slot = slots.values[word]
+            # Of a unit always its dimension, so that minutes and hours are seen to be of one.
+            said = (slot.sort if slot.kind == "u" else "", notes.get(word, ""))
+            pieces.append(f"<{word}>" + "".join(f"<={note}>" for note in dict.fromkeys(said) if note))
         else:
             pieces.append(" " + word.replace("<", "("))
     return "".join(pieces) + CALL

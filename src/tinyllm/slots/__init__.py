@@ -1,6 +1,17 @@
 """Slots: what a request holds that a call may point at, and the language of such calls."""
 
-from tinyllm.slots.calls import REFUSE, Op, Ops, fill, grammar, legal_calls, literal_call, point, read_call
+from tinyllm.slots.calls import (
+    REFUSE,
+    Op,
+    Ops,
+    figures_of,
+    fill,
+    grammar,
+    legal_calls,
+    literal_call,
+    point,
+    read_call,
+)
 from tinyllm.slots.carry import carry, leans
 from tinyllm.slots.find import Slot, Slots, find
 
@@ -11,6 +22,7 @@ __all__ = [
     "Slot",
     "Slots",
     "carry",
+    "figures_of",
     "fill",
     "find",
     "grammar",

@@ -4,7 +4,8 @@
 words as for signs. Tokens in, text out; computes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from tinyllm.slots.numbers import STARTS, read_number, simple_fraction, spell
@@ -19,11 +20,18 @@ _PRODUCT = {
 }  # fmt: skip
 _POWER = {"^": 1, "**": 1, "squared": 2, "cubed": 3}
 _FUNCTIONS = words_of("sin cos tan ln log exp sqrt")
-_SIGNED = words_of("minus negative")
+_PERCENT = frozenset(("%", "percent", "pct"))
+_PHRASES = {
+    "square root of": "sqrt", "cube root of": "cbrt", "square of": "square", "cube of": "cube",
+    "factorial of": "factorial", "double": "2*", "twice": "2*", "triple": "3*",
+}  # fmt: skip
+_STARTS = _FUNCTIONS | words_of("minus negative square cube factorial double twice triple")
 _VARIABLES = frozenset("xyz")
 # letters that are variables only where written like one: 3a, n^2
 _GLUED_VARIABLES = frozenset("abkmnpqrstuvw")
 _EQUALS = ("=", "equals", "is equal to")
+
+_Read = tuple[str, int] | None  # the text that a rule read and where it ends
 
 
 class Expression(NamedTuple):
@@ -37,7 +45,7 @@ class Expression(NamedTuple):
 def may_begin(token: Token) -> bool:
     """Whether an expression, a list or a number can begin with a token: a quick look to spare a slow one."""
     text = token.text
-    return token.kind == "number" or text in STARTS or text in _FUNCTIONS or len(text) == 1 or text in _SIGNED
+    return token.kind == "number" or len(text) == 1 or text in _STARTS or text in STARTS
 
 
 def read_expression(tokens: Sequence[Token], at: int) -> Expression | None:
@@ -119,7 +127,7 @@ class _Reader:
 
     def is_share(self, at: int) -> bool:
         """Whether a percent sign follows: "50 + 20%" is no sum."""
-        return self.text(at) in ("%", "percent", "pct") and not self.text(at + 1).isdecimal()
+        return self.text(at) in _PERCENT and not self.text(at + 1).isdecimal()
 
     def product(self, at: int) -> tuple[str, int] | None:
         left = self.power(at)
@@ -200,20 +208,17 @@ class _Reader:
         if at >= len(self.tokens):
             return None
         token = self.tokens[at]
-        if token.text == "(" and self.depth < MAX_DEPTH:
-            self.depth += 1
-            inner = self.sum(at + 1)
-            self.depth -= 1
+        if token.text == "(":
+            inner = self.nested(self.sum, at + 1)
             return (f"({inner[0]})", inner[1] + 1) if inner and self.text(inner[1]) == ")" else None
-        function = token.text in _FUNCTIONS and not (self.text(at + 1).isdecimal() and self.is_glued(at + 1))
-        if function:  # but not the "log" of "log10"
-            after = at + 2 if self.text(at + 1) == "of" else at + 1
-            inner = self.atom(after)
+        if function := self.function(at):
+            name, after = function
+            inner = self.nested(self.atom, after)
             if inner is None:
                 return None
             self.operators += bool(self.variables)
-            argument = inner[0] if inner[0].startswith("(") else f"({inner[0]})"
-            return f"{token.text}{argument}", inner[1]
+            argument = inner[0] if inner[0].startswith("(") or name.endswith("*") else f"({inner[0]})"
+            return f"{name}{argument}", inner[1]
         if variable := self.variable(at):
             self.variables.add(variable)
             return variable, at + 1
@@ -225,7 +230,33 @@ class _Reader:
         number = read_number(self.tokens, at)
         if number is None or number.ordinal:
             return None
-        return _bracketed(spell(number.value)), number.end
+        share, end = number.value, number.end
+        if isinstance(share, Fraction) and (self.text(end) in _PERCENT or share < 1):  # 20% of 50, half of 50
+            of = end + 1 if self.text(end) in _PERCENT else end
+            whole = self.nested(self.atom, of + 1) if self.text(of) == "of" else None
+            if whole:
+                share = share / 100 if of > end else share
+                return f"{_bracketed(spell(share))}*{whole[0]}", whole[1]
+        return _bracketed(spell(share)), end
+
+    def nested(self, rule: Callable[[int], _Read], at: int) -> _Read:
+        """What a rule reads one level deeper."""
+        if self.depth == MAX_DEPTH:
+            return None
+        self.depth += 1
+        inner = rule(at)
+        self.depth -= 1
+        return inner
+
+    def function(self, at: int) -> tuple[str, int] | None:
+        """A function that begins at a token, and where its argument begins."""
+        for phrase, name in _PHRASES.items():
+            if after := _match(self.tokens, at, phrase):
+                return name, after
+        name = self.text(at)
+        if name not in _FUNCTIONS or (self.text(at + 1).isdecimal() and self.is_glued(at + 1)):
+            return None  # the "log" of "log10" is none
+        return name, at + 2 if self.text(at + 1) == "of" else at + 1
 
 
 def _bracketed(number: str) -> str:

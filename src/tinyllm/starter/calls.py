@@ -16,10 +16,10 @@ def _calculator() -> Iterator[Op]:
     def op(name: str, count: int, expression: str = "", *alike: tuple[str, ...]) -> Op:
         places = ", ".join(f"{{{i}}}" for i in range(count))
         return Op(
-            name, ("n",) * count, "calculator", {"expression": expression or f"{name}({places})"}, alike
+            name, ("n",) * count, "calculator", {"expression": expression or f"{name}({places})"}, alike, True
         )
 
-    yield Op("calc", (_NUMBER,), "calculator", {"expression": "{0}"})
+    yield Op("calc", (_NUMBER,), "calculator", {"expression": "{0}"}, whole=True)
     for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/")):
         yield op(name, 2, f"{{0:()}} {sign} {{1:()}}", ("calc", f"({{0}}){sign}({{1}})"))
     yield op("mod", 2, "{0:()} mod {1:()}", ("calc", "({0}) mod ({1})"))

@@ -72,6 +72,7 @@ _SORTS = [
     "mass",
     "mass",
     "time",
+    "time",
     "temperature",
     "any",
 ]
