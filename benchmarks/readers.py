@@ -260,7 +260,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=os.environ.get("TINYLLM_DATA_DIR", "data"))
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--patterns", type=int, default=20_000, help="examples drawn from patterns")
     parser.add_argument("--copies", type=int, default=8, help="refilled copies of each human row of a skill")
     parser.add_argument("--quick", action="store_true", help="a neuron that is hardly trained, for a trial")

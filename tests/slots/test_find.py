@@ -234,6 +234,11 @@ def test_places_are_zones() -> None:
     ("text", "values"),
     [
         ("spell POTATO", {"w0": "POTATO"}),
+        ("how many words are in the quick brown fox?", {"w0": "the quick brown fox"}),
+        ("how many words are in the phrase to be or not", {"w0": "to be or not"}),
+        ("words in hello world", {"w0": "hello world"}),
+        ("how many words are in this text", {}),
+        ("how many words are in the bible", {"w0": "bible"}),
         ("how do you spell march", {"w0": "march"}),
         ("how is the word seven spelled", {"w0": "seven"}),
         ('reverse "Hello World"', {"w0": "Hello World"}),

@@ -10,7 +10,8 @@ from statistics import NormalDist
 
 from tinyllm.evidence.binomial import pmf, tail
 
-BETS = 50  # stakes that the betting test mixes; any number of them is valid, more lose less to rounding
+# What the stakes of the betting test win and lose, in logs: 50 between 0 and 1. Any number of them is valid.
+STAKES = [(math.log1p((i + 0.5) / 50), math.log1p(-(i + 0.5) / 50)) for i in range(50)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,9 @@ def e_value(tally: Tally) -> float:
     whatever went before, it is not expected to grow, so it ever reaches 1 / level with at most the probability
     `level` (Ville 1939). Betting after Waudby-Smith and Ramdas (2024), mixed as by Robbins (1970).
     """
-    stakes = [(i + 0.5) / BETS for i in range(BETS)]
-    logs = [tally.gains * math.log1p(stake) + tally.losses * math.log1p(-stake) for stake in stakes]
+    logs = [tally.gains * won + tally.losses * lost for won, lost in STAKES]
     best = max(logs)
-    return math.exp(min(best, 700.0)) * math.fsum(math.exp(log - best) for log in logs) / BETS
+    return math.exp(min(best, 700.0)) * math.fsum(math.exp(log - best) for log in logs) / len(STAKES)
 
 
 def gain_interval(tally: Tally, confidence: float = 0.95) -> tuple[float, float]:

@@ -127,7 +127,7 @@ class _Finder:
             return None
         end = words.read_hex(self.tokens, at) if self.about_bases else None
         if end is None and self.about_text:
-            end = words.read_word(self.tokens, at)
+            end = words.read_counted_words(self.tokens, at) or words.read_word(self.tokens, at)
         if end is None:
             return None
         return self.add(at, end, "w", self.folded[self.tokens[at].start : self.tokens[end - 1].end])

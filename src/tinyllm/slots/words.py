@@ -20,6 +20,8 @@ _CUES = words_of(
 _CASES = words_of("upper lower title")  # these are about letters beside "case"
 _ABOUT_NUMBERS = words_of("number numbers digits list numerals bound limit")
 _COUNTED = words_of("many the of number count all does")  # what stands before a letter that is counted
+_TEXTS = words_of("in sentence phrase text line")  # what stands before a text whose words are counted
+_POINTS = words_of("this that these those my your his her its our their a an sentence phrase text line")
 _BASES = words_of("hex hexadecimal")
 _LEADS = words_of("spell word spelling spelled spells spelt reverse uppercase lowercase capitalize")
 
@@ -83,6 +85,20 @@ def read_hex(tokens: Sequence[Token], at: int) -> int | None:
     digits = text.removeprefix("0x")
     is_hex = all(c in "0123456789abcdef" for c in digits) and not text.isdecimal()
     return end if digits and is_hex and text not in ("a", "be", "add", "bad") else None
+
+
+def read_counted_words(tokens: Sequence[Token], at: int) -> int | None:
+    """Where a text of several words ends, if one whose words are counted begins at a token: "how many words
+    are in to be or not to be"."""
+    before = [token.text for token in tokens[:at]]
+    if not before or before[-1] not in _TEXTS or "words" not in before or "letters" in before:
+        return None
+    end = len(tokens)
+    while end > at and tokens[end - 1].kind not in ("word", "number"):
+        end -= 1
+    if end - at < 2 or (tokens[at].text == "the" and (end - at < 3 or tokens[at + 1].text in _TEXTS)):
+        return None
+    return None if tokens[at].text in _POINTS else end
 
 
 def read_word(tokens: Sequence[Token], at: int) -> int | None:
