@@ -18,13 +18,13 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyllm.evidence import Ledger, Tally, clopper_pearson, e_value, mcnemar, required_pairs
+from tinyllm.evidence import Ledger, Tally, Test, betting, clopper_pearson, e_value, mcnemar, required_pairs
 from tinyllm.learning.trial import (
     Contest,
     Outcome,
@@ -44,6 +44,7 @@ FLIPS = (0.05, 0.1, 0.2, 0.3)
 PAIRS = 300  # in confirm, in each trial
 STREAM = 1000  # pairs of a stream, which is looked at after every one of them
 RULES = Rules(cost_cap=1.0)
+SAVING = Rules(cost_cap=1.0, margin=0.05)
 WON = Contest("candidate", 0, 0, "", {})
 
 
@@ -80,6 +81,12 @@ class Simulation:
         return np.array([[mcnemar(Tally(g, l)) for l in range(150)] for g in range(150)])
 
     @cached_property
+    def p_values_saving(self) -> Array:
+        """By gains and losses in so many pairs as confirm has."""
+        p_value = partial(betting, margin=SAVING.margin)
+        return np.array([[p_value(Tally(g, l, PAIRS - g - l)) for l in range(150)] for g in range(150)])
+
+    @cached_property
     def wealth(self) -> Array:
         """By gains and losses."""
         return np.array([[e_value(Tally(g, l)) for l in range(420)] for g in range(620)])
@@ -95,17 +102,22 @@ class Simulation:
         worse = (drawn >= (flips + gain) / 2) & (drawn < flips)
         return (drawn < (flips + gain) / 2).cumsum(1, dtype=np.int32), worse.cumsum(1, dtype=np.int32)
 
-    def looks(self, counts: Array) -> bool:
+    def looks(self, counts: Array, p_values: Array, rules: Rules) -> bool:
         """Does a network adopt anything, given gains, losses and ties of its trials in their order?"""
-        for i in np.flatnonzero(self.p_values[counts[:, 0], counts[:, 1]] <= self.levels):
-            outcome = Outcome(Tally(*counts[i].tolist()))
-            if confirm("new", WON, outcome, self.ledgers[i], RULES)[0].adopted:
+        for i in np.flatnonzero(p_values[counts[:, 0], counts[:, 1]] <= self.levels):
+            outcome = Outcome(Tally(*counts[i].tolist()), cost_before=1.0, cost_after=0.5)
+            if confirm("new", WON, outcome, self.ledgers[i], rules)[0].adopted:
                 return True
         return False
 
     def fresh(self, flips: float) -> bool:
         """Each trial has new traffic."""
-        return self.looks(self.counts(PAIRS, flips, 0.0, TRIALS))
+        return self.looks(self.counts(PAIRS, flips, 0.0, TRIALS), self.p_values, RULES)
+
+    def savings(self, flips: float) -> bool:
+        """Each change saves, and loses exactly the margin of five points, which is just too much."""
+        counts = self.counts(PAIRS, flips, -SAVING.margin, TRIALS)
+        return self.looks(counts, self.p_values_saving, SAVING)
 
     def reused(self, flips: float) -> bool:
         """All trials meet the same requests, with the head's good or bad luck on them.
@@ -116,7 +128,8 @@ class Simulation:
         anew = flips / (2 * 0.6 * 0.4)
         gains = self.chance.binomial(PAIRS - right, anew * 0.6, TRIALS)
         losses = self.chance.binomial(right, anew * 0.4, TRIALS)
-        return self.looks(np.stack([gains, losses, PAIRS - gains - losses], axis=1))
+        counts = np.stack([gains, losses, PAIRS - gains - losses], axis=1)
+        return self.looks(counts, self.p_values, RULES)
 
     def growing(self, flips: float) -> bool:
         """Every fourth change helps (+25 points) and gives its level back: is one adopted that does nothing?"""
@@ -186,15 +199,16 @@ class Simulation:
     def networks(self, adopts: Callable[[float], bool], flips: float, runs: int) -> dict[str, Any]:
         return share(sum(adopts(flips) for _ in range(runs)), runs)
 
-    def power(self, trial: int, gain: float, runs: int) -> dict[str, Any]:
-        """The pairs with which a gain at 30% flips is adopted, and how often that many did it."""
+    def power(self, trial: int, gain: float, flips: float, rules: Rules, runs: int) -> dict[str, Any]:
+        """The pairs with which a gain is adopted, and how often that many did it."""
         ledger = self.ledgers[trial - 1]
-        pairs = required_pairs(gain, 0.3, ledger.next_level)
-        outcomes = [Outcome(Tally(*row)) for row in self.counts(pairs, 0.3, gain, runs).tolist()]
-        adopted = sum(confirm("new", WON, outcome, ledger, RULES)[0].adopted for outcome in outcomes)
-        return {"trial": trial, "gain": gain, "level": ledger.next_level, "pairs": pairs} | share(
-            adopted, runs
-        )
+        test: Test = partial(betting, margin=rules.margin) if rules.margin else mcnemar
+        pairs = required_pairs(test, gain, flips, ledger.next_level)
+        rows = self.counts(pairs, flips, gain, runs).tolist()
+        outcomes = [Outcome(Tally(*row), cost_before=1.0, cost_after=0.5) for row in rows]
+        adopted = sum(confirm("new", WON, outcome, ledger, rules)[0].adopted for outcome in outcomes)
+        known = {"trial": trial, "level": ledger.next_level, "flips": flips, "gain": gain, "pairs": pairs}
+        return known | share(adopted, runs)
 
     def stream_power(self, trial: int, gain: float, runs: int) -> dict[str, Any]:
         """The pairs after which a stream has adopted a gain at 30% flips, in half and in 80% of runs."""
@@ -252,8 +266,9 @@ def main() -> None:
         "one look, the same traffic each trial": (simulation.reused, 20_000),
         "streams judged after every pair": (simulation.streams, 1000),
         "rollback of versions that are fine": (simulation.rollbacks, 500),
+        "one look, savings that lose 5 points": (simulation.savings, 20_000),
         "one look, every fourth change helps": (simulation.growing, 250),
-        "the whole way, 20 trials of 20 rivals": (simulation.whole, 60),
+        "the whole way, 20 trials of 20 rivals": (simulation.whole, 80),
     }
     report: dict[str, Any] = {
         "command": " ".join(["python benchmarks/honesty.py", *sys.argv[1:]]),
@@ -273,9 +288,13 @@ def main() -> None:
             honest[way][f"{flips:.0%} flips"] = figure = simulation.networks(adopts, flips, runs // part)
             print(f"{way:40} {flips:4.0%} flips  {words(figure)}", flush=True)
     powers = [(trial, gain) for trial in (1, 10, 50, TRIALS) for gain in (0.05, 0.1, 0.25)]
-    report["pairs that prove a gain, one look"] = [simulation.power(*it, 10_000 // part) for it in powers]
-    for row in report["pairs that prove a gain, one look"]:
-        print(f"trial {row['trial']:3}  +{row['gain']:.0%}  {row['pairs']:5} pairs  {words(row)}")
+    looks = [(trial, gain, 0.3, RULES) for trial, gain in powers]
+    report["pairs that prove a gain, one look"] = [simulation.power(*it, 5000 // part) for it in looks]
+    looks = [(trial, 0.0, flips, SAVING) for trial in (1, 10, 50, TRIALS) for flips in (0.01, 0.05, 0.1)]
+    report["pairs that prove no loss of 5 points"] = [simulation.power(*it, 5000 // part) for it in looks]
+    for row in report["pairs that prove a gain, one look"] + report["pairs that prove no loss of 5 points"]:
+        what = f"+{row['gain']:.0%} at {row['flips']:.0%} flips"
+        print(f"trial {row['trial']:3}  {what:18} {row['pairs']:5} pairs  {words(row)}")
     report["pairs that prove a gain, streams"] = [simulation.stream_power(*it, 1000 // part) for it in powers]
     for row in report["pairs that prove a gain, streams"]:
         print("stream", row)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from tinyllm.evidence import (
     Entry,
     Ledger,
     Tally,
+    Test,
+    betting,
     clopper_pearson,
     e_value,
     gain_interval,
@@ -77,16 +80,24 @@ def test_the_interval_of_a_gain_turns_with_the_sides(gains: int, losses: int, ti
     assert gain_interval(tally.swapped()) == pytest.approx((-high, -low))
 
 
-@given(st.integers(0, 60), st.integers(0, 60), st.floats(0, 1), st.floats(0, 1))
-def test_betting_expects_no_profit_while_gains_are_no_likelier(
-    gains: int, losses: int, flips: float, fewer: float
+@given(
+    st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)),
+    st.sampled_from([0.0, 0.02, 0.1, 0.4]),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_betting_expects_no_profit_while_the_gain_is_below_the_margin(
+    counts: tuple[int, int, int], margin: float, flips: float, fewer: float
 ) -> None:
-    now = e_value(Tally(gains, losses))
-    gain, loss = flips * fewer / 2, flips * (1 - fewer / 2)
+    gains, losses, ties = counts
+    now = e_value(Tally(gains, losses, ties), margin)
+    # The likeliest gains that the null allows, and fewer.
+    gain = fewer * max(0.0, flips - margin) / 2
+    loss = max(flips, margin) - gain
     after = (
-        gain * e_value(Tally(gains + 1, losses))
-        + loss * e_value(Tally(gains, losses + 1))
-        + (1 - flips) * e_value(Tally(gains, losses, 1))
+        gain * e_value(Tally(gains + 1, losses, ties), margin)
+        + loss * e_value(Tally(gains, losses + 1, ties), margin)
+        + (1 - gain - loss) * e_value(Tally(gains, losses, ties + 1), margin)
     )
     assert after <= now * (1 + 1e-9)
     if fewer == 1:
@@ -117,27 +128,39 @@ def test_betting_wins_where_there_is_a_gain_and_never_overflows() -> None:
     assert e_value(Tally(gains, losses)) == pytest.approx(exact, rel=0.01)
 
 
+LOOKS: list[Test] = [mcnemar, betting, partial(betting, margin=0.1)]
+
+
+@pytest.mark.parametrize("test", LOOKS)
 @pytest.mark.parametrize(
     ("pairs", "gain", "flips", "level"), [(60, 0.1, 0.3, 0.05), (40, 0.25, 0.3, 1e-4), (9, 0.5, 0.5, 0.02)]
 )
 def test_power_is_the_share_of_outcomes_that_are_proven(
-    pairs: int, gain: float, flips: float, level: float
+    test: Test, pairs: int, gain: float, flips: float, level: float
 ) -> None:
     likely = outcomes(pairs, (flips + gain) / 2, (flips - gain) / 2)
-    proven = sum(chance for tally, chance in likely if chance > 1e-12 and mcnemar(tally) <= level)
-    assert power(pairs, gain, flips, level) == pytest.approx(proven, abs=1e-6)
+    proven = sum(chance for tally, chance in likely if chance > 1e-12 and test(tally) <= level)
+    assert power(test, pairs, gain, flips, level) == pytest.approx(proven, abs=1e-6)
 
 
 @pytest.mark.parametrize("gain", [0.05, 0.1, 0.25])
 @pytest.mark.parametrize("level", [0.05, 1e-5])
 def test_required_pairs_are_enough_and_not_many_too_many(gain: float, level: float) -> None:
-    pairs = required_pairs(gain, 0.3, level)
-    assert power(pairs, gain, 0.3, level) >= 0.8 > power(int(0.9 * pairs), gain, 0.3, level)
+    for test in (mcnemar, betting):
+        pairs = required_pairs(test, gain, 0.3, level)
+        assert power(test, pairs, gain, 0.3, level) >= 0.8 > power(test, int(0.9 * pairs), gain, 0.3, level)
+
+
+def test_that_a_change_loses_little_takes_fewer_pairs_the_more_it_may_lose() -> None:
+    few, more = (required_pairs(partial(betting, margin=m), 0.0, 0.02, 0.01) for m in (0.1, 0.05))
+    assert 60 < few < more < 400
+    with pytest.raises(ValueError, match="a million pairs"):
+        required_pairs(betting, 0.0, 0.02, 0.01)
 
 
 def test_a_gain_takes_as_many_changed_outcomes() -> None:
     with pytest.raises(ValueError, match="changed"):
-        required_pairs(0.3, 0.2, 0.05)
+        required_pairs(mcnemar, 0.3, 0.2, 0.05)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["open", "prove", "fail"]), st.integers(0, 5)), max_size=60))

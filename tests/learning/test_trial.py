@@ -187,3 +187,23 @@ def test_a_version_goes_when_it_is_proven_worse_overall_or_on_a_protected_slice(
     verdict, _ = watch("v2", hidden, rollbacks, rules)
     assert not verdict.adopted and "slice 'units'" in verdict.reason
     assert watch("v2", hidden, rollbacks, RULES)[0].adopted
+
+
+def test_a_change_that_saves_is_adopted_where_it_is_no_worse_and_never_where_it_saves_nothing() -> None:
+    rules = replace(RULES, margin=0.05)
+    rivals = {
+        "merge": outcome(1, 1, 78, cost=0.7),
+        "harden": outcome(0, 0, 80, cost=0.2),
+        "lossy": outcome(0, 4, 76, cost=0.1),
+        "split": outcome(20, 0, 60, cost=1.5),
+    }
+    won = contest(rivals, Ledger(), rules)
+    assert won.winner == "harden" and 100 < won.needed < 300
+    assert contest({"lossy": rivals["lossy"]}, Ledger(), rules).winner is None
+    same = outcome(1, 1, 300, cost=0.2)
+    assert confirm("t1", won, same, Ledger(), rules)[0].adopted
+    assert follow("t1", "harden", same, Ledger().opened("t1"), rules)[0].adopted
+    for worse in (outcome(0, 12, 290, cost=0.2), outcome(1, 1, 300, cost=1.0)):
+        assert not confirm("t1", won, worse, Ledger(), rules)[0].adopted
+    # Without the margin, saving is no gain.
+    assert not confirm("t1", won, same, Ledger(), RULES)[0].adopted

@@ -2,12 +2,23 @@
 
 from tinyllm.evidence.binomial import clopper_pearson, wilson
 from tinyllm.evidence.ledger import Entry, Ledger
-from tinyllm.evidence.paired import Tally, e_value, gain_interval, mcnemar, power, required_pairs
+from tinyllm.evidence.paired import (
+    Tally,
+    Test,
+    betting,
+    e_value,
+    gain_interval,
+    mcnemar,
+    power,
+    required_pairs,
+)
 
 __all__ = [
     "Entry",
     "Ledger",
     "Tally",
+    "Test",
+    "betting",
     "clopper_pearson",
     "e_value",
     "gain_interval",

@@ -1,17 +1,15 @@
 """Tests of paired outcomes: did the same requests pass more often after a change than before it?
 
-Only pairs whose outcome changed say anything about that. Knows nothing about graphs, grades or traffic.
+Knows nothing about graphs, grades or traffic.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 
 from tinyllm.evidence.binomial import pmf, tail
-
-# What the stakes of the betting test win and lose, in logs: 50 between 0 and 1. Any number of them is valid.
-STAKES = [(math.log1p((i + 0.5) / 50), math.log1p(-(i + 0.5) / 50)) for i in range(50)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,9 @@ class Tally:
         return Tally(self.losses, self.gains, self.ties)
 
 
+Test = Callable[[Tally], float]  # to a p-value
+
+
 def mcnemar(tally: Tally) -> float:
     """The p-value of "the change is no better", exact, for one look at a number of pairs fixed before.
 
@@ -50,17 +51,35 @@ def mcnemar(tally: Tally) -> float:
     return tail(tally.gains, tally.gains + tally.losses)
 
 
-def e_value(tally: Tally) -> float:
-    """The evidence that the change is better, to be looked at after every pair and stopped at any time.
+def e_value(tally: Tally, margin: float = 0.0) -> float:
+    """The evidence that the true gain is above -`margin`; look after every pair, and stop at any time.
 
-    It is the wealth of a gambler who bets on gains: a stake multiplies wealth by 1 + stake at a gain and by
-    1 - stake at a loss, averaged over stakes between 0 and 1. While gains are no more likely than losses,
-    whatever went before, it is not expected to grow, so it ever reaches 1 / level with at most the probability
-    `level` (Ville 1939). Betting after Waudby-Smith and Ramdas (2024), mixed as by Robbins (1970).
+    It is the wealth of a gambler who bets on it, averaged over stakes. Without a margin a stake between 0 and 1
+    multiplies wealth by 1 + stake at a gain and by 1 - stake at a loss; with one, each pair pays `margin` more.
+    While the gain is at most -`margin`, whatever went before, wealth is not expected to grow, so it ever
+    reaches 1 / level with at most the probability `level` (Ville 1939). Betting after Waudby-Smith and Ramdas
+    (2024), averaged as by Robbins (1970).
     """
-    logs = [tally.gains * won + tally.losses * lost for won, lost in STAKES]
+    logs = [
+        tally.gains * gained + tally.losses * lost + tally.ties * tied
+        for gained, lost, tied in _stakes(margin)
+    ]
     best = max(logs)
-    return math.exp(min(best, 700.0)) * math.fsum(math.exp(log - best) for log in logs) / len(STAKES)
+    return math.exp(min(best, 700.0)) * math.fsum(math.exp(log - best) for log in logs) / len(logs)
+
+
+@cache
+def _stakes(margin: float) -> list[tuple[float, float, float]]:
+    """What 50 stakes earn at a gain, a loss and a tie, in logs. Any number is valid; none may lose all."""
+    stakes = [(i + 0.5) / 50 / (1 - margin) for i in range(50)]
+    return [
+        (math.log1p(s * (1 + margin)), math.log1p(-s * (1 - margin)), math.log1p(s * margin)) for s in stakes
+    ]
+
+
+def betting(tally: Tally, margin: float = 0.0) -> float:
+    """The p-value of "the gain is at most -`margin`" that `e_value` amounts to, valid at any time."""
+    return min(1.0, 1 / e_value(tally, margin))
 
 
 def gain_interval(tally: Tally, confidence: float = 0.95) -> tuple[float, float]:
@@ -74,48 +93,38 @@ def gain_interval(tally: Tally, confidence: float = 0.95) -> tuple[float, float]
     return max(-1.0, gain - reach), min(1.0, gain + reach)
 
 
-def power(pairs: int, gain: float, flips: float, level: float) -> float:
-    """The chance that `mcnemar` proves a true `gain` at `level` with so many pairs, `flips` of them changed."""
-    return _power(pairs, flips, _Changed((flips + gain) / (2 * flips), level))
+def power(test: Test, pairs: int, gain: float, flips: float, level: float) -> float:
+    """The chance that `test` proves a true `gain` at `level` with so many pairs, `flips` of them changed.
 
-
-def required_pairs(gain: float, flips: float, level: float, wanted: float = 0.8) -> int:
-    """The pairs with which a true `gain` is proven at `level` with the chance `wanted`.
-
-    Raises ValueError where the gain is not between 0 and `flips`: a gain takes that many changed outcomes.
+    Exact for any test whose p-value falls where a loss or a tie becomes a gain.
     """
-    if not 0 < gain <= flips <= 1:
+    better, worse = (flips + gain) / 2, max(0.0, flips - gain) / 2
+    # Beyond eight standard deviations there is nothing left to add.
+    reach = 8 * math.sqrt(pairs * worse * (1 - worse)) + 1
+    counts = range(max(0, int(pairs * worse - reach)), min(pairs, int(pairs * worse + reach)) + 1)
+    chances, needed = [], 0
+    for losses in counts:  # more losses never need fewer gains
+        while needed <= pairs - losses and test(Tally(needed, losses, pairs - losses - needed)) > level:
+            needed += 1
+        rest = pairs - losses
+        chances.append(pmf(losses, pairs, worse) * tail(needed, rest, min(1.0, better / (1 - worse))))
+    return math.fsum(chances)
+
+
+def required_pairs(test: Test, gain: float, flips: float, level: float, wanted: float = 0.8) -> int:
+    """The pairs with which `test` proves a true `gain` at `level` with the chance `wanted`.
+
+    Raises ValueError where a million pairs are not enough, or the gain exceeds the share that changed.
+    """
+    if not 0 <= gain <= flips <= 1:
         raise ValueError(f"a gain of {gain} needs between {gain} and 1 of outcomes changed, not {flips}")
-    changed = _Changed(min(1.0, (flips + gain) / (2 * flips)), level)
     low, high = 0, 16
-    while _power(high, flips, changed) < wanted:
+    while power(test, high, gain, flips, level) < wanted:
         low, high = high, high * 2
+        if high > 2**20:
+            raise ValueError(f"a million pairs do not prove a gain of {gain} at {level:.2g}")
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _power(middle, flips, changed) < wanted else (low, middle)
+        enough = power(test, middle, gain, flips, level) >= wanted
+        low, high = (low, middle) if enough else (middle, high)
     return high
-
-
-class _Changed:
-    """The power of the test given the number of changed pairs, worked out once for each number."""
-
-    def __init__(self, better: float, level: float) -> None:
-        self.better = better
-        self.level = level
-        self.strict = NormalDist().inv_cdf(1 - level)
-        self.power = cache(self._power)
-
-    def _power(self, changed: int) -> float:
-        needed = math.ceil((changed + self.strict * math.sqrt(changed)) / 2)  # nearly; then exactly
-        while tail(needed, changed) > self.level:
-            needed += 1
-        while tail(needed - 1, changed) <= self.level:
-            needed -= 1
-        return tail(needed, changed, self.better)
-
-
-def _power(pairs: int, flips: float, changed: _Changed) -> float:
-    # Beyond eight standard deviations there is nothing left to add.
-    reach = 8 * math.sqrt(pairs * flips * (1 - flips)) + 1
-    counts = range(max(0, int(pairs * flips - reach)), min(pairs, int(pairs * flips + reach)) + 1)
-    return math.fsum(pmf(count, pairs, flips) * changed.power(count) for count in counts)

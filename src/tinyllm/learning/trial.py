@@ -9,9 +9,10 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal
 
-from tinyllm.evidence import Ledger, Tally, e_value, gain_interval, mcnemar, required_pairs
+from tinyllm.evidence import Ledger, Tally, Test, betting, e_value, gain_interval, mcnemar, required_pairs
 
 Part = Literal["propose", "select", "confirm"]
 SHARES: Mapping[Part, float] = {"propose": 0.4, "select": 0.2, "confirm": 0.4}
@@ -78,13 +79,15 @@ class Rules:
     """What a change must show. `cost_cap` is the mean cost of an answer that no candidate may exceed.
 
     `protected` gives for a slice the share of its pairs that may turn from pass to fail. `gain` is the smallest
-    gain that is worth proving, `power` the chance of proving it.
+    gain that is worth proving, `power` the chance of proving it. With a `margin` the change is one that saves:
+    it must cost less than the head, and is proven to pass at most that share less often.
     """
 
     cost_cap: float
     protected: Mapping[str, float] = field(default_factory=dict)
     gain: float = 0.1
     power: float = 0.8
+    margin: float = 0.0
     select_pairs: int = 30
     slice_pairs: int = 20
 
@@ -117,7 +120,10 @@ class Verdict:
 
 
 def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Contest:
-    """The rival that gains most on select under the cost cap that holds for all; of equals the cheapest."""
+    """The rival that gains most on select under the cost cap that holds for all; of equals the cheapest.
+
+    Where changes are to save, the cheapest that loses less than the margin; of equals the one that gains most.
+    """
     evidence = {name: _data(outcome) for name, outcome in rivals.items()}
     pairs = min((outcome.tally.pairs for outcome in rivals.values()), default=0)
     if pairs < rules.select_pairs:
@@ -125,19 +131,24 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
         return Contest(None, 0, missing, _lack("select", pairs, missing), evidence)
     faults = {name: _faults(outcome, rules) for name, outcome in rivals.items()}
     for name in rivals:
-        if not faults[name] and rivals[name].tally.gain <= 0:
-            faults[name] = ("it gains nothing",)
+        if not faults[name] and rivals[name].tally.gain <= -rules.margin:
+            faults[name] = (f"it loses {rules.margin:.0%} or more" if rules.margin else "it gains nothing",)
     able = [name for name in rivals if not faults[name]]
     if not able:
         reason = ". ".join(f"{name}: {'; '.join(found)}" for name, found in faults.items())
         return Contest(None, 0, 0, f"no rival meets confirm. {reason}", evidence)
-    winner = max(able, key=lambda name: (rivals[name].tally.gain, -rivals[name].cost_after))
+    order = {name: (rivals[name].tally.gain, -rivals[name].cost_after) for name in able}
+    winner = max(able, key=lambda name: order[name][::-1] if rules.margin else order[name])
     tally = rivals[winner].tally
     # A large gain needs few pairs, but the winner's own figure is flattered by having won: its lower end counts.
-    gain = max(rules.gain, gain_interval(tally, 0.8)[0])
-    needed = required_pairs(gain, max(tally.flips, gain), ledger.next_level, rules.power)
-    reason = f"{winner} gains most on select: {_words(tally)}"
-    return Contest(winner, needed, 0, reason, evidence)
+    gain = max(0.0 if rules.margin else rules.gain, gain_interval(tally, 0.8)[0])
+    flips = max(tally.flips, gain, 1 / tally.pairs)
+    needed = required_pairs(_one_look(rules), gain, flips, ledger.next_level, rules.power)
+    return Contest(winner, needed, 0, f"{winner} wins on select: {_words(tally)}", evidence)
+
+
+def _one_look(rules: Rules) -> Test:
+    return partial(betting, margin=rules.margin) if rules.margin else mcnemar
 
 
 def confirm(
@@ -159,7 +170,7 @@ def confirm(
         evidence = {"trial": trial, "candidate": won.winner, "pairs": pairs, "needed": won.needed}
         return Verdict(False, _lack("confirm", pairs, missing) + short, missing, evidence), ledger
     ledger = ledger.opened(trial)
-    verdict = _judge(trial, won.winner, "mcnemar", mcnemar(outcome.tally), outcome, ledger, rules)
+    verdict = _judge(trial, won.winner, _one_look(rules), outcome, ledger, rules)
     return verdict, ledger.closed(trial, proven=verdict.adopted)
 
 
@@ -171,8 +182,8 @@ def follow(
     The trial must be open in the ledger and stays so until it is adopted, or closed by who gives it up.
     Raises ValueError if it is not open.
     """
-    p_value = min(1.0, 1 / e_value(outcome.tally))
-    verdict = _judge(trial, candidate, "betting", p_value, outcome, ledger, rules)
+    test = partial(betting, margin=rules.margin)
+    verdict = _judge(trial, candidate, test, outcome, ledger, rules)
     return verdict, ledger.closed(trial, proven=True) if verdict.adopted else ledger
 
 
@@ -197,15 +208,14 @@ def watch(version: str, outcome: Outcome, ledger: Ledger, rules: Rules) -> tuple
     return Verdict(stays, reason, 0, evidence), ledger if stays else ledger.closed(version, proven=True)
 
 
-def _judge(
-    trial: str, candidate: str, test: str, p_value: float, outcome: Outcome, ledger: Ledger, rules: Rules
-) -> Verdict:
-    level = ledger.level(trial)
+def _judge(trial: str, candidate: str, test: Test, outcome: Outcome, ledger: Ledger, rules: Rules) -> Verdict:
+    level, p_value = ledger.level(trial), test(outcome.tally)
     faults = _faults(outcome, rules)
     proven = p_value <= level
     why = "; ".join((_words(outcome.tally), _test(p_value, level), *faults))
     adopted = proven and not faults
-    evidence = {"trial": trial, "candidate": candidate, "test": test, "p_value": p_value, "level": level}
+    evidence = {"trial": trial, "candidate": candidate, "p_value": p_value, "level": level}
+    evidence |= {"test": "mcnemar" if test is mcnemar else "betting", "margin": rules.margin}
     evidence |= {"faults": list(faults), **_data(outcome)}
     return Verdict(adopted, f"{'adopted' if adopted else 'not adopted'}: {why}", 0, evidence)
 
@@ -215,6 +225,8 @@ def _faults(outcome: Outcome, rules: Rules) -> tuple[str, ...]:
     found = []
     if outcome.cost_after > rules.cost_cap:
         found.append(f"an answer costs {outcome.cost_after:.4g}, more than {rules.cost_cap:.4g}")
+    if rules.margin and outcome.cost_after >= outcome.cost_before:
+        found.append(f"an answer costs {outcome.cost_after:.4g}, no less than {outcome.cost_before:.4g}")
     for name, share in rules.protected.items():
         tally = outcome.slices.get(name, Tally())
         allowed = math.floor(share * tally.pairs + 1e-9)
