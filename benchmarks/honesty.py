@@ -25,18 +25,8 @@ from typing import Any
 import numpy as np
 
 from tinyllm.evidence import Ledger, Tally, Test, betting, clopper_pearson, e_value, mcnemar, required_pairs
-from tinyllm.learning.trial import (
-    Contest,
-    Outcome,
-    Pair,
-    Part,
-    Rules,
-    confirm,
-    contest,
-    follow,
-    part_of,
-    watch,
-)
+from tinyllm.learning.traffic import Outcome, Pair, Part, part_of
+from tinyllm.learning.trial import Contest, Rules, confirm, contest, follow, watch
 
 Array = np.ndarray[Any, Any]
 TRIALS = 200

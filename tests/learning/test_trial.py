@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tinyllm.evidence import Ledger, Tally
-from tinyllm.learning.trial import Contest, Outcome, Pair, Rules, confirm, contest, follow, part_of, watch
+from tinyllm.learning.traffic import Outcome, Pair, part_of
+from tinyllm.learning.trial import Contest, Rules, confirm, contest, follow, watch
 
 RULES = Rules(cost_cap=2.0)
 
@@ -81,7 +82,7 @@ def test_a_rival_that_breaks_a_protected_slice_or_gains_nothing_does_not_compete
 def test_select_says_how_many_pairs_are_missing() -> None:
     result = contest({"split": outcome(10, 0, 2)}, Ledger(), RULES)
     assert (result.winner, result.missing) == (None, 18)
-    assert "18 more are missing" in result.reason
+    assert "holds 12 graded pairs and lacks 18 (about 90 more" in result.reason
     assert contest({}, Ledger(), RULES).missing == 30
 
 
@@ -129,7 +130,7 @@ def test_confirm_is_met_once() -> None:
 def test_too_little_evidence_is_not_looked_at_and_costs_nothing() -> None:
     verdict, ledger = confirm("t1", won(100), outcome(60, 0, 0), Ledger(), RULES)
     assert (verdict.adopted, verdict.missing, ledger) == (False, 40, Ledger())
-    assert "40 more are missing (about 100 more graded requests" in verdict.reason
+    assert "confirm holds 60 graded pairs and lacks 40 (about 100 more graded requests" in verdict.reason
     assert "tally" not in verdict.evidence
     rules = replace(RULES, protected={"units": 0.02})
     verdict, ledger = confirm("t1", won(50), outcome(60, 0, 0), Ledger(), rules)
@@ -207,3 +208,21 @@ def test_a_change_that_saves_is_adopted_where_it_is_no_worse_and_never_where_it_
         assert not confirm("t1", won, worse, Ledger(), rules)[0].adopted
     # Without the margin, saving is no gain.
     assert not confirm("t1", won, same, Ledger(), RULES)[0].adopted
+
+
+def test_a_version_that_saves_stays_while_it_loses_less_than_its_margin() -> None:
+    saving, rollbacks = replace(RULES, margin=0.05), Ledger().opened("v2")
+    little, much = outcome(0, 30, 970, cost=0.2), outcome(0, 150, 850, cost=0.2)
+    assert watch("v2", little, rollbacks, saving)[0].adopted
+    assert not watch("v2", little, rollbacks, RULES)[0].adopted
+    assert not watch("v2", much, rollbacks, saving)[0].adopted
+
+
+def test_a_stream_that_has_not_met_a_protected_slice_is_not_adopted() -> None:
+    rules, ledger = replace(RULES, protected={"units": 0.02}), Ledger().opened("t1")
+    seen = [*pairs(60, 0, 40, "dates"), *pairs(0, 0, 19, "units")]
+    verdict, after = follow("t1", "split", Outcome.of(seen), ledger, rules)
+    assert (verdict.adopted, verdict.missing, after) == (False, 1, ledger)
+    assert "the stream holds 119 graded pairs and lacks 1 (" in verdict.reason
+    seen += [Pair("one more", "one more", True, True, 1.0, 1.0, ("units",))]
+    assert follow("t1", "split", Outcome.of(seen), ledger, rules)[0].adopted

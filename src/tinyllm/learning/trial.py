@@ -1,77 +1,18 @@
 """Trials: whether a change is adopted, decided on paired graded outcomes alone.
 
-Traffic is divided by near-duplicate group: proposals are made from one part, rivals compete on the second, the
-winner meets the third once, at the level that the network's ledger allows. Pure values in and out: knows
-nothing about graphs, engines or stores, who graded, or how a candidate was made.
+Proposals are made from one part of the traffic, rivals compete on the second, and the winner meets the third
+once, at the level that the network's ledger allows. Pure values in and out: knows nothing about graphs,
+engines or stores, or how a candidate was made.
 """
 
-import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from tinyllm.evidence import Ledger, Tally, Test, betting, e_value, gain_interval, mcnemar, required_pairs
-
-Part = Literal["propose", "select", "confirm"]
-SHARES: Mapping[Part, float] = {"propose": 0.4, "select": 0.2, "confirm": 0.4}
-
-
-def part_of(group: str, *, salt: str = "") -> Part:
-    """The part of the traffic that a near-duplicate group belongs to, for ever. `salt` names the network."""
-    digest = hashlib.sha256(f"{salt}\n{group}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < SHARES["propose"]:
-        return "propose"
-    return "select" if place < SHARES["propose"] + SHARES["select"] else "confirm"
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One request answered by the head and by a candidate, both answers graded. Costs are in one unit."""
-
-    item: str
-    group: str
-    before: bool
-    after: bool
-    cost_before: float = 0.0
-    cost_after: float = 0.0
-    slices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A candidate against the head on one part of the traffic; costs are means of an answer."""
-
-    tally: Tally
-    cost_before: float = 0.0
-    cost_after: float = 0.0
-    slices: Mapping[str, Tally] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, pairs: Iterable[Pair]) -> "Outcome":
-        """What the pairs say, one pair a group: a question asked a hundred times is one piece of evidence.
-
-        Of a group the lowest item counts, whatever its outcome and the order of the pairs.
-        """
-        first: dict[str, Pair] = {}
-        for pair in pairs:
-            if pair.group not in first or pair.item < first[pair.group].item:
-                first[pair.group] = pair
-        chosen = first.values()
-        names = sorted({name for pair in chosen for name in pair.slices})
-        return cls(
-            _tally(chosen),
-            math.fsum(pair.cost_before for pair in chosen) / max(1, len(chosen)),
-            math.fsum(pair.cost_after for pair in chosen) / max(1, len(chosen)),
-            {name: _tally(pair for pair in chosen if name in pair.slices) for name in names},
-        )
-
-
-def _tally(pairs: Iterable[Pair]) -> Tally:
-    changes = [pair.after - pair.before for pair in pairs]
-    return Tally(changes.count(1), changes.count(-1), changes.count(0))
+from tinyllm.learning.traffic import SHARES, Outcome, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +102,9 @@ def confirm(
     """
     if won.winner is None:
         raise ValueError(f"trial {trial!r} has no winner to confirm: {won.reason}")
-    pairs = outcome.tally.pairs
-    slices = {name: outcome.slices.get(name, Tally()).pairs for name in rules.protected}
-    lacking = {name: rules.slice_pairs - n for name, n in slices.items() if n < rules.slice_pairs}
-    missing = max(won.needed - pairs, 0, *lacking.values())
-    if missing:
-        short = "".join(f"; slice {name!r} lacks {n}" for name, n in lacking.items())
-        evidence = {"trial": trial, "candidate": won.winner, "pairs": pairs, "needed": won.needed}
-        return Verdict(False, _lack("confirm", pairs, missing) + short, missing, evidence), ledger
+    short = _short(trial, won.winner, "confirm", won.needed, outcome, rules)
+    if short is not None:
+        return short, ledger
     ledger = ledger.opened(trial)
     verdict = _judge(trial, won.winner, _one_look(rules), outcome, ledger, rules)
     return verdict, ledger.closed(trial, proven=verdict.adopted)
@@ -182,21 +118,23 @@ def follow(
     The trial must be open in the ledger and stays so until it is adopted, or closed by who gives it up.
     Raises ValueError if it is not open.
     """
+    short = _short(trial, candidate, None, 0, outcome, rules)
     test = partial(betting, margin=rules.margin)
-    verdict = _judge(trial, candidate, test, outcome, ledger, rules)
+    verdict = short or _judge(trial, candidate, test, outcome, ledger, rules)
     return verdict, ledger.closed(trial, proven=True) if verdict.adopted else ledger
 
 
 def watch(version: str, outcome: Outcome, ledger: Ledger, rules: Rules) -> tuple[Verdict, Ledger]:
     """Whether an adopted version stays, from all live pairs so far: ask after every pair.
 
-    It goes when it is proven worse than its parent, overall or on a protected slice. `ledger` is the one of
-    rollbacks, where the version must be open. Raises ValueError if it is not.
+    It goes when it is proven worse than its parent, overall or on a protected slice (where it was to save: worse
+    by more than the margin). `ledger` is the one of rollbacks, where the version must be open. Raises
+    ValueError if it is not.
     """
     level = ledger.level(version)
     tallies = {"all traffic": outcome.tally}
     tallies |= {f"slice {name!r}": outcome.slices.get(name, Tally()) for name in rules.protected}
-    values = {name: e_value(tally.swapped()) for name, tally in tallies.items()}
+    values = {name: e_value(tally.swapped(), -rules.margin) for name, tally in tallies.items()}
     # The mean of e-values is one, whatever their dependence (Vovk and Wang 2021).
     p_value = min(1.0, len(values) / math.fsum(values.values()))
     worst = max(values, key=lambda name: values[name])
@@ -220,6 +158,21 @@ def _judge(trial: str, candidate: str, test: Test, outcome: Outcome, ledger: Led
     return Verdict(adopted, f"{'adopted' if adopted else 'not adopted'}: {why}", 0, evidence)
 
 
+def _short(
+    trial: str, candidate: str, part: Part | None, needed: int, outcome: Outcome, rules: Rules
+) -> Verdict | None:
+    """The verdict that pairs are missing, overall or on a protected slice; None where there are enough."""
+    pairs = outcome.tally.pairs
+    slices = {name: outcome.slices.get(name, Tally()).pairs for name in rules.protected}
+    lacking = {name: rules.slice_pairs - n for name, n in slices.items() if n < rules.slice_pairs}
+    missing = max(needed - pairs, 0, *lacking.values())
+    if not missing:
+        return None
+    why = [_lack(part, pairs, missing), *(f"slice {name!r} lacks {n}" for name, n in lacking.items())]
+    evidence = {"trial": trial, "candidate": candidate, "pairs": pairs, "needed": needed, "lacking": lacking}
+    return Verdict(False, "; ".join(why), missing, evidence)
+
+
 def _faults(outcome: Outcome, rules: Rules) -> tuple[str, ...]:
     """What stands against a candidate however much it gains."""
     found = []
@@ -235,10 +188,10 @@ def _faults(outcome: Outcome, rules: Rules) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _lack(part: Part, pairs: int, missing: int) -> str:
-    requests = math.ceil(missing / SHARES[part])
+def _lack(part: Part | None, pairs: int, missing: int) -> str:
+    requests = math.ceil(missing / (SHARES[part] if part else 1))
     return (
-        f"too little evidence: {part} holds {pairs} graded pairs, {missing} more are missing"
+        f"too little evidence: {part or 'the stream'} holds {pairs} graded pairs and lacks {missing}"
         f" (about {requests} more graded requests, each unlike the others)"
     )
 
