@@ -133,7 +133,7 @@ LOOKS: list[Test] = [mcnemar, betting, partial(betting, margin=0.1)]
 
 @pytest.mark.parametrize("test", LOOKS)
 @pytest.mark.parametrize(
-    ("pairs", "gain", "flips", "level"), [(60, 0.1, 0.3, 0.05), (40, 0.25, 0.3, 1e-4), (9, 0.5, 0.5, 0.02)]
+    ("pairs", "gain", "flips", "level"), [(60, 0.1, 0.3, 0.05), (40, 0.25, 0.3, 1e-4), (9, 0.1, 0.9, 0.02)]
 )
 def test_power_is_the_share_of_outcomes_that_are_proven(
     test: Test, pairs: int, gain: float, flips: float, level: float
@@ -143,7 +143,7 @@ def test_power_is_the_share_of_outcomes_that_are_proven(
     assert power(test, pairs, gain, flips, level) == pytest.approx(proven, abs=1e-6)
 
 
-@pytest.mark.parametrize("gain", [0.05, 0.1, 0.25])
+@pytest.mark.parametrize("gain", [0.1, 0.25])
 @pytest.mark.parametrize("level", [0.05, 1e-5])
 def test_required_pairs_are_enough_and_not_many_too_many(gain: float, level: float) -> None:
     for test in (mcnemar, betting):
@@ -154,7 +154,7 @@ def test_required_pairs_are_enough_and_not_many_too_many(gain: float, level: flo
 def test_that_a_change_loses_little_takes_fewer_pairs_the_more_it_may_lose() -> None:
     few, more = (required_pairs(partial(betting, margin=m), 0.0, 0.02, 0.01) for m in (0.1, 0.05))
     assert 60 < few < more < 400
-    with pytest.raises(ValueError, match="a million pairs"):
+    with pytest.raises(ValueError, match="100,000 pairs"):
         required_pairs(betting, 0.0, 0.02, 0.01)
 
 

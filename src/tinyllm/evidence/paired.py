@@ -114,15 +114,15 @@ def power(test: Test, pairs: int, gain: float, flips: float, level: float) -> fl
 def required_pairs(test: Test, gain: float, flips: float, level: float, wanted: float = 0.8) -> int:
     """The pairs with which `test` proves a true `gain` at `level` with the chance `wanted`.
 
-    Raises ValueError where a million pairs are not enough, or the gain exceeds the share that changed.
+    Raises ValueError where a hundred thousand pairs are not enough, or the gain exceeds the share that changed.
     """
     if not 0 <= gain <= flips <= 1:
         raise ValueError(f"a gain of {gain} needs between {gain} and 1 of outcomes changed, not {flips}")
     low, high = 0, 16
     while power(test, high, gain, flips, level) < wanted:
         low, high = high, high * 2
-        if high > 2**20:
-            raise ValueError(f"a million pairs do not prove a gain of {gain} at {level:.2g}")
+        if high > 100_000:
+            raise ValueError(f"100,000 pairs do not prove a gain of {gain} at {level:.2g}")
     while high - low > 1:
         middle = (low + high) // 2
         enough = power(test, middle, gain, flips, level) >= wanted
