@@ -193,7 +193,7 @@ def test_a_version_goes_when_it_is_proven_worse_overall_or_on_a_protected_slice(
 def test_a_change_that_saves_is_adopted_where_it_is_no_worse_and_never_where_it_saves_nothing() -> None:
     rules = replace(RULES, margin=0.05)
     rivals = {
-        "merge": outcome(1, 1, 78, cost=0.7),
+        "merge": outcome(3, 1, 76, cost=0.7),
         "harden": outcome(0, 0, 80, cost=0.2),
         "lossy": outcome(0, 4, 76, cost=0.1),
         "split": outcome(20, 0, 60, cost=1.5),
