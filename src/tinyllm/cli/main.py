@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "List the models of a network."),
     "config": ("config", "Show the settings and where each comes from."),
     "starter": ("starter", "Build the shipped models anew."),
+    "bench": ("bench", "Run a standing experiment on your own data."),
     "doctor": ("doctor", "Check the installation, each fault with its mend."),
     "completion": ("completion", "Print the completion script of a shell."),
 }

@@ -1,0 +1,75 @@
+"""`tinyllm bench`: the standing experiments."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from tinyllm.cli.output import json_flag, note, print_json
+from tinyllm.types import JSON
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def bench() -> None:
+    """Example: tinyllm bench routing --outcomes outcomes.jsonl --models prices.json"""
+
+
+@bench.command(short_help="What routing among recorded models gets right, and at which price.")
+@click.option("--outcomes", "source", required=True, type=_FILE, help="Lines of query and scores.")
+@click.option("--models", "models", type=_FILE, help="The price_per_million_tokens of each model.")
+@click.option("--train", "train", type=_FILE, help="Outcomes to learn from. Default: five folds.")
+@click.option("--labels", type=int, help="Learn from so many fully labelled rows only.")
+@click.option(
+    "--small", metavar="PATTERN", help="Which models are small, as *7b*|*8b*; without --models: free."
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same report.")
+@json_flag
+def routing(
+    source: Path,
+    models: Path | None,
+    train: Path | None,
+    labels: int | None,
+    small: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Example: tinyllm bench routing --outcomes outcomes.jsonl --models prices.json --labels 600
+
+    Replays recorded outcomes of real models: policies see only the query, `task` serves the task oracle alone.
+    Of two models without --models the weaker costs 0 and the stronger 1. Takes minutes.
+    """
+    from tinyllm.bench.outcomes import prices, read
+    from tinyllm.bench.routing import report
+
+    outcomes = read(source)
+    training = read(train) if train else None
+    with click.progressbar(length=1000, label="routing", file=sys.stderr, width=30) as bar:
+        made = report(
+            outcomes,
+            prices(training or outcomes, models, small),
+            training=training,
+            labels=labels,
+            small=small,
+            seed=seed,
+            progress=lambda step, steps: bar.update(1000 * step // steps - bar.pos),
+        )
+    if as_json:
+        print_json(made)
+    else:
+        _show(made)
+
+
+def _show(made: JSON) -> None:
+    click.echo(f"{'policy':38}{'accuracy':>10}{'interval':>16}{'price':>10}")
+    for row in made["policies"]:
+        low, high = row["interval"]
+        right = f"{row['accuracy']:10.3f}{f'{low:.3f}-{high:.3f}':>16}"
+        click.echo(f"{row['name']:38}{right}{row['price']:10.3f}")
+    for name, price in made["price_at_equal_accuracy"].items():
+        told = "never" if price is None else f"{price:.3f}"
+        click.echo(f"as right as {made['best_single']}, {name.replace('_', ' ')}: {told}")
+    if made["apgr"] is not None:
+        click.echo(f"APGR {made['apgr']:.3f}, CPT(50%) {made['cpt50']:.1%}, CPT(80%) {made['cpt80']:.1%}")
+    note("shadows' price is in each bandit's; --json has the curves")
