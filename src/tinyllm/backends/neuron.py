@@ -15,10 +15,12 @@ from tinyllm.errors import ToolError
 from tinyllm.protocols import Backend
 from tinyllm.slots import Ops, Slots, grammar
 from tinyllm.slots.calls import MOST_OF_A_KIND
+from tinyllm.slots.find import Slot
 from tinyllm.types import Cost, Message, Prompt, Sampling
 
 CALL = "<call>"  # ends the request
 MOST_BYTES = 240  # of a request: even if each is a token, it and its call fit the 256 of the model
+_CLOCK = frozenset(("second", "minute", "hour", "millisecond", "microsecond", "nanosecond"))
 _MOST_TOKENS = 8  # of a call: an operation, at most five slots, and the end
 
 
@@ -31,13 +33,18 @@ def encode(slots: Slots) -> str:
     pieces = []
     for word in slots.template.split():
         if word in slots.values and int(word[1:]) < MOST_OF_A_KIND:
-            slot = slots.values[word]
-            # Of a unit always its dimension, so that minutes and hours are seen to be of one.
-            said = (slot.sort if slot.kind == "u" else "", notes.get(word, ""))
-            pieces.append(f"<{word}>" + "".join(f"<={note}>" for note in dict.fromkeys(said) if note))
+            said = _said_of(slots.values[word], notes.get(word, ""))
+            pieces.append("".join((f"<{word}>", *(f"<={note}>" for note in said))))
         else:
             pieces.append(" " + word.replace("<", "("))
     return "".join(pieces) + CALL
+
+
+def _said_of(slot: Slot, note: str) -> tuple[str, ...]:
+    """Of a unit its dimension, so that minutes and hours are seen to be of one; of a time also its kind."""
+    if slot.kind == "u" and slot.sort == "time":
+        return "time", "clock" if slot.value in _CLOCK else "calendar"
+    return (note,) if note else ()
 
 
 def spell(call: str) -> str:

@@ -73,6 +73,7 @@ _SORTS = [
     "mass",
     "time",
     "time",
+    "time",
     "temperature",
     "any",
 ]
