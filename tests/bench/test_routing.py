@@ -46,10 +46,10 @@ def bench(*args: str) -> Result:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     home = tmp_path_factory.mktemp("routing")
-    source = written(home / "outcomes.jsonl", rows(400))
+    source = written(home / "outcomes.jsonl", rows(300))
     prices = home / "models.json"
     prices.write_text(json.dumps({m: {"price_per_million_tokens": p} for m, p in PRICES.items()}))
-    done = bench("--outcomes", source, "--models", str(prices), "--labels", "120", "--small", "*7b", "--json")
+    done = bench("--outcomes", source, "--models", str(prices), "--labels", "100", "--small", "*7b", "--json")
     assert done.exit_code == 0, done.output
     made: dict[str, Any] = json.loads(done.stdout)
     return made
@@ -66,7 +66,7 @@ def test_the_report_has_every_policy_and_figure(report: dict[str, Any]) -> None:
         *("random", "best_single", "task_oracle", "query_oracle", "context_free", "linucb"),
         *("cells_cold", "cells_warm", "cells_escalate", "full_information"),
     }
-    assert report["n"] == 400 and report["best_single"] == "dear-70b"
+    assert report["n"] == 300 and report["best_single"] == "dear-70b"
     assert report["apgr"] is report["cpt50"] is report["cpt80"] is None
     for row in report["policies"]:
         low, high = row["interval"]
@@ -108,7 +108,7 @@ def test_a_better_check_gives_more(report: dict[str, Any]) -> None:
 
 
 def test_policies_do_not_see_the_task(tmp_path: Path) -> None:
-    lines = rows(160)
+    lines = rows(80)
     source = written(tmp_path / "a.jsonl", lines)
     bare = written(tmp_path / "b.jsonl", [{k: v for k, v in line.items() if k != "task"} for line in lines])
     made = [
@@ -134,7 +134,6 @@ def test_two_models_are_measured_as_a_weak_and_a_strong_one(tmp_path: Path) -> N
     assert policy(made, "single:cheap-7b")["price"] == 0 and policy(made, "single:dear-70b")["price"] == 1
     assert 0.65 < made["apgr"] < 0.95 and made["apgr_interval"][0] < made["apgr"] < made["apgr_interval"][1]
     assert 0 < made["cpt50"] < made["cpt80"] < 0.6
-    assert "APGR" in bench("--outcomes", test, "--train", train).stdout
 
 
 def test_the_gap_recovered_is_that_of_the_definition() -> None:
@@ -194,7 +193,14 @@ def test_real_outcomes_are_read_and_routed(tmp_path: Path) -> None:
     if not directory or not (Path(directory) / "outcomes_routellm_gsm8k.jsonl").is_file():
         pytest.skip("outcomes_routellm_gsm8k.jsonl is not in TINYLLM_DATA_DIR")
     lines = (Path(directory) / "outcomes_routellm_gsm8k.jsonl").read_text(encoding="utf-8").splitlines()
-    (tmp_path / "slice.jsonl").write_text("\n".join(lines[:100]), encoding="utf-8")
+    (tmp_path / "slice.jsonl").write_text("\n".join(lines[:80]), encoding="utf-8")
     made = json.loads(bench("--outcomes", str(tmp_path / "slice.jsonl"), "--json").stdout)
     assert made["best_single"] == "gpt-4-1106-preview"
     assert 0.3 < made["apgr"] < 0.8
+
+
+def test_people_read_a_table(tmp_path: Path) -> None:
+    lines = [{**line, "scores": {"weak": 0.5, "strong": 1.0}} for line in rows(63)]
+    shown = bench("--outcomes", written(tmp_path / "outcomes.jsonl", lines)).stdout
+    assert "single:strong" in shown and "as right as strong, full information: 1.000" in shown
+    assert "APGR 0.500" in shown
