@@ -14,6 +14,14 @@ import tinyllm
 from tests.cli.conftest import Run
 from tests.cli.test_ask import UNREACHABLE
 
+# What runs in the background is started deaf to Ctrl-C, and so are its children.
+MAIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tinyllm.cli.main import main
+main()
+"""
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a console, not to a process")
 @pytest.mark.parametrize(
@@ -26,7 +34,7 @@ def test_ctrl_c_ends_with_130_and_is_recorded(home: Path, run: Run, args: list[s
         network = UNREACHABLE.replace("127.0.0.1:9", f"127.0.0.1:{server.getsockname()[1]}")
         (home / "slow.yaml").write_text(network, encoding="utf-8")
         process = subprocess.Popen(
-            [sys.executable, "-c", "from tinyllm.cli.main import main; main()", *args],
+            [sys.executable, "-c", MAIN, *args],
             env={
                 **os.environ,
                 "PYTHONPATH": str(Path(tinyllm.__file__).parents[1]),

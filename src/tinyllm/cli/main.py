@@ -7,6 +7,7 @@ Exit codes: 0 answered, refused or escalated; 1 failed; 2 wrong usage or file; 3
 import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -85,6 +86,7 @@ class Commands(click.Group):
         except OSError as error:
             told = f"{error.filename!r}: {error.strerror}" if error.filename else str(error)
             _tell(told, "check the path, its permissions and the space on the disk")
+            _drop_output()
             code = 1
         except Exception as error:  # the process's outermost edge: a fault of ours, told rather than thrown
             if os.environ.get("TINYLLM_DEBUG"):
@@ -95,6 +97,12 @@ class Commands(click.Group):
             )
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Let go what a full disk would not take: Python tries again at its end, and then sets a code of its own."""
+    with suppress(OSError, ValueError):  # no file stands behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(message: str, hint: str) -> None:
