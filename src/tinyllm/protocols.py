@@ -105,7 +105,7 @@ class Grader(Protocol):
         """The grade of a finished run; its score is None where the grader cannot judge.
 
         `context` is what the run's tools knew, `reference` the right answer where it is known. Raises
-        BackendError where a model did not answer: then there is no grade at all.
+        BackendError or ModelFileError where a model did not answer: then there is no grade at all.
         """
         ...
 

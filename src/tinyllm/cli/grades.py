@@ -113,9 +113,9 @@ def _progress(done: int, total: int) -> None:
 
 
 def _tell(collected: "Collected") -> None:
-    graded, abstained = sum(collected.graded.values()), sum(collected.abstained.values())
     by = ", ".join(f"{count} by {kind}" for kind, count in collected.graded.most_common())
-    note(f"gave {graded} grades{f' ({by})' if by else ''}; abstained {abstained} times")
+    given = f"{collected.graded.total()}{f' ({by})' if by else ''}"
+    note(f"grades given: {given}; abstentions: {collected.abstained.total()}")
     if collected.errors:
         note(f"a model did not answer {len(collected.errors)} times: those runs stay ungraded")
 

@@ -5,6 +5,7 @@ sums hold proves it right only where the call is certain, too: the question itse
 a second reader comes to the same value. Otherwise the grader abstains. Knows nothing about nodes or models.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 
 from tinyllm.errors import ToolError
@@ -43,7 +44,7 @@ class Recompute:
                 again = await tool.call(run.call.arguments, context)
             except ToolError as error:
                 return None, f"{run.call.name} does not run now: {error.message}"
-            if again.value != _value(run):
+            if not _same(again.value, _value(run)):
                 return 0.0, f"{run.call.name} gave {_value(run)!r}, and gives {again.value!r}"
         computed = figure(_value(runs[-1]))
         if computed is not None and span.text != _text(runs[-1]) and not tells(span.text, computed):
@@ -67,7 +68,7 @@ class Recompute:
             other = await self.tools[call.name].call(call.arguments, context)
         except ToolError as error:
             return None, f"the call of a second reader fails: {error.message}"
-        if other.value != _value(run):
+        if not _same(other.value, _value(run)):
             return None, f"a second reader calls {_shown(call)}, the first {_shown(run.call)}"
         return 1.0, "the calls give the same again, and a second reader comes to the same value"
 
@@ -80,6 +81,11 @@ def maker(trace: Trace) -> Span | None:
         if span.kind in ("specialist", "tool") and span.error is None and span.text == trace.answer
     )
     return next(made, None) if trace.status == "answered" else None
+
+
+def _same(one: JSON, other: JSON) -> bool:
+    """Whether two values are the same as JSON, for a stored one has been through it."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _value(run: ToolRun) -> JSON:

@@ -13,17 +13,19 @@ from typing import Literal, NamedTuple
 from tinyllm.protocols import ToolContext
 from tinyllm.slots import told, ungrouped
 from tinyllm.slots.tell import Told
+from tinyllm.slots.text import fold, tokenise
+from tinyllm.slots.units import read_unit
 from tinyllm.types import Grade, GradeKind, Trace
 
 Rule = Literal["numeric", "choice", "exact"]
 
 SURE_DIGITS = 3  # a number rounded to fewer is another number
 
-_NUMERIC = re.compile(r"[$€£~≈]?\s*(-?\d+(?:\.\d+)?(?:/\d+)?)\s*(%|[^\W\d]+(?:[ /][^\W\d]+){0,2})?\s*\.?")
+_NUMERIC = re.compile(r"[$€£~≈]?\s*(-?\d+(?:\.\d+)?(?:/\d+)?)\s*(%|°?[^\W\d]+(?:[ /][^\W\d]+){0,2})?\s*\.?")
 _CHOICE = re.compile(r"\(?([A-J])[).:]?")
 _LEADS = re.compile(r"=|####|\b(?:is|are|equals|answer|result|total)\b:?")
 _OPTION = re.compile(
-    r"^\W*([A-J])(?:[).:]|\W*$)|\b(?:answer|option|choice)\W+(?:is\W+)?([A-J])\b|\(([A-J])\)|\*\*([A-J])\b"
+    r"^\W*([A-J])(?:[).:]|\W*$)|\b(?i:answer|option|choice)\W+(?:is\W+)?([A-J])\b|\(([A-J])\)|\*\*([A-J])\b"
 )
 _NEGATED = re.compile(r"\b(?:not|never|no|nor|neither|cannot|can't|isn't|wasn't|aren't|don't|doesn't)\b")
 
@@ -70,7 +72,8 @@ def numeric(answer: str, reference: str, tolerance: float = 0.0) -> Verdict:
     """The number that the answer comes to is the reference, as far as both are written out.
 
     A number may be rounded to three digits or more. A unit in the reference must follow the number in the
-    answer; where the number is right and its unit is not found, the rule cannot tell.
+    answer, by any of its names; where the number is right and no unit that is known follows it, the rule
+    cannot tell.
     """
     text, right = ungrouped(answer), ungrouped(reference.strip())
     (expected, *_) = told(right) or (None,)
@@ -81,14 +84,15 @@ def numeric(answer: str, reference: str, tolerance: float = 0.0) -> Verdict:
     numbers = told(text)
     if not numbers:
         return Verdict(0.0, f"no number, and {_short(reference)} is right")
-    if unit:
-        followed = [n for n in numbers if _follows(text[n.end :], unit)]
-        if any(_same(number, expected, tolerance) for number in followed):
-            return Verdict(1.0, f"the right number: {_short(reference)}")
     final = _final(text, numbers)
-    if not _same(final, expected, tolerance):
+    # A unit tells which number is meant, wherever it stands.
+    meant = [number for number in numbers if unit and _unit(text[number.end :], unit)] or [final]
+    if not any(_same(number, expected, tolerance) for number in meant):
         return Verdict(0.0, f"{text[final.start : final.end]}, and {_short(reference)} is right")
-    if unit:
+    if unit and not _unit(text[meant[0].end :], unit):
+        other = _known_unit(text[final.end :])
+        if other and _known_unit(unit):
+            return Verdict(0.0, f"{other}, and {_short(reference)} is right")
         return Verdict(None, f"the right number, and no {unit!r} after it")
     return Verdict(1.0, f"the right number: {_short(reference)}")
 
@@ -146,8 +150,19 @@ def _same(said: Told, right: Told, tolerance: float) -> bool:
     return abs(said.value - right.value) <= max(rounding, abs(right.value) * Fraction(tolerance))
 
 
-def _follows(rest: str, unit: str) -> bool:
-    return re.match(rf"\s*{re.escape(unit)}(?!\w)", rest.casefold()) is not None
+def _unit(rest: str, unit: str) -> bool:
+    """Whether a text begins with a unit, by the same word or by another name for it."""
+    if re.match(rf"\s*{re.escape(unit)}(?!\w)", rest.casefold()):
+        return True
+    known = _known_unit(unit)
+    return known is not None and known == _known_unit(rest)
+
+
+def _known_unit(text: str) -> str | None:
+    """The unit that a text begins with, if the gazetteer knows it."""
+    tokens = tokenise(fold(text[:100])[0])
+    found = read_unit(tokens, 0) if tokens else None
+    return found[0].name if found else None
 
 
 def _words(text: str) -> list[str]:

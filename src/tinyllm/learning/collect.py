@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tinyllm.engine import fold
-from tinyllm.errors import BackendError
+from tinyllm.errors import BackendError, ModelFileError
 from tinyllm.grading import sampled
 from tinyllm.protocols import Grader, RunRow, Store, ToolContext
 
@@ -21,7 +21,7 @@ class Collected:
 
     graded: Counter[str] = field(default_factory=Counter)
     abstained: Counter[str] = field(default_factory=Counter)
-    errors: list[BackendError] = field(default_factory=list)
+    errors: list[BackendError | ModelFileError] = field(default_factory=list)
 
 
 async def collect(
@@ -65,7 +65,7 @@ async def collect(
                     continue
                 try:
                     grade = await grader.grade(trace, context, references.get(run.run_id))
-                except BackendError as error:
+                except (BackendError, ModelFileError) as error:
                     failures[grader.name] += 1
                     collected.errors.append(error)
                     continue
@@ -76,7 +76,10 @@ async def collect(
             if progress is not None:
                 progress(finished, len(work))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(AT_A_TIME, len(work))):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_A_TIME, len(work))):
+                group.create_task(worker())
+    except ExceptionGroup as faults:  # one is enough to tell
+        raise faults.exceptions[0] from None
     return collected
