@@ -54,6 +54,7 @@ def test_a_number_is_right_as_far_as_it_is_written(answer: str, reference: str, 
         ("3 cups = 48 tablespoons", "48 tbsp", 1.0),
         ("48 tablespoons are 3 cups", "48 tablespoons", 1.0),  # the unit tells which number is meant
         ("3 cups = 48 tablespoons", "48 cups", 0.0),
+        ("2 cups and 1 cup are 4 cups", "2 cups", 0.0),
         ("3 cups = 47 tablespoons", "48 tablespoons", 0.0),
         ("it is 48", "48 tablespoons", None),
         ("25 December", "25 December", 1.0),

@@ -66,6 +66,7 @@ async def _work(
     run_id: str | None, grade: bool, share: float | None, last: int
 ) -> "tuple[Report, Collected | None]":
     from tinyllm.cli.wiring import open_graders, open_settings_store
+    from tinyllm.grading import Judge
     from tinyllm.learning.collect import collect
 
     chosen = settings(grade_share=share)
@@ -79,10 +80,9 @@ async def _work(
                 collected = await collect(
                     store, graders, share=chosen.grade_share, limit=last, progress=_progress
                 )
-                spent = [(grader.name, grader.spent) for grader in graders if hasattr(grader, "spent")]
             _tell(collected)
-            for name, cost in spent:
-                note(f"{name}: {cost_line(cost, cost.milliseconds)}")
+            for judge in (grader for grader in graders if isinstance(grader, Judge)):
+                note(f"{judge.name}: {cost_line(judge.spent, judge.spent.milliseconds)}")
         return await _report(store, last), collected
     finally:
         await store.close()

@@ -85,15 +85,17 @@ def numeric(answer: str, reference: str, tolerance: float = 0.0) -> Verdict:
     if not numbers:
         return Verdict(0.0, f"no number, and {_short(reference)} is right")
     final = _final(text, numbers)
-    # A unit tells which number is meant, wherever it stands.
-    meant = [number for number in numbers if unit and _unit(text[number.end :], unit)] or [final]
-    if not any(_same(number, expected, tolerance) for number in meant):
+    if unit and not _unit(
+        text[final.end :], unit
+    ):  # "48 tablespoons are 3 cups": the unit tells which is meant
+        followed = [number for number in numbers if _unit(text[number.end :], unit)]
+        if any(_same(number, expected, tolerance) for number in followed):
+            return Verdict(1.0, f"the right number: {_short(reference)}")
+        if _same(final, expected, tolerance) and not (_known_unit(text[final.end :]) and _known_unit(unit)):
+            return Verdict(None, f"the right number, and no {unit!r} after it")
+        return Verdict(0.0, f"no {_short(reference)} in it")
+    if not _same(final, expected, tolerance):
         return Verdict(0.0, f"{text[final.start : final.end]}, and {_short(reference)} is right")
-    if unit and not _unit(text[meant[0].end :], unit):
-        other = _known_unit(text[final.end :])
-        if other and _known_unit(unit):
-            return Verdict(0.0, f"{other}, and {_short(reference)} is right")
-        return Verdict(None, f"the right number, and no {unit!r} after it")
     return Verdict(1.0, f"the right number: {_short(reference)}")
 
 
