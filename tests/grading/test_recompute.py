@@ -47,13 +47,13 @@ class Reader:
 
 
 async def score(trace: Trace, second: Reader | None = None) -> float | None:
-    return (await Recompute(tools(), second).grade(trace, CONTEXT)).score
+    return (await Recompute("starter", tools(), second).grade(trace, CONTEXT)).score
 
 
 async def test_a_value_that_does_not_come_again_is_wrong() -> None:
     bad = called(5, "2+2 = 5", expression="2+2")
-    grade = await Recompute(tools()).grade(solved(bad, answer="2+2 = 5"), CONTEXT)
-    assert (grade.kind, grade.score) == ("recompute", 0.0)
+    grade = await Recompute("starter", tools()).grade(solved(bad, answer="2+2 = 5"), CONTEXT)
+    assert (grade.kind, grade.grader, grade.score) == ("recompute", "starter", 0.0)
     assert "gave 5, and gives 4" in grade.reason
 
 
@@ -87,7 +87,7 @@ async def test_a_reader_that_is_down_leaves_no_grade() -> None:
         raise BackendUnreachable("no reader")
 
     with pytest.raises(BackendUnreachable):
-        await Recompute(tools(), down).grade(solved(), CONTEXT)
+        await Recompute("starter", tools(), down).grade(solved(), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,9 @@ async def test_what_cannot_be_computed_again_is_left_ungraded(trace: Trace) -> N
 
 async def test_a_list_is_the_same_after_it_was_stored() -> None:
     run = called(["1", "2"], "1, 2", tool="ordered")
-    grade = await Recompute({"ordered": Ordered()}).grade(solved(run, answer="1, 2", kind="tool"), CONTEXT)
+    grade = await Recompute("starter", {"ordered": Ordered()}).grade(
+        solved(run, answer="1, 2", kind="tool"), CONTEXT
+    )
     assert grade.score == 1.0
 
 
@@ -126,4 +128,4 @@ async def test_the_run_s_own_clock_and_seed_are_used() -> None:
     asked = {"operation": "now", "zone": "UTC"}
     now = await day.call(asked, CONTEXT)
     trace = solved(called(now.value, now.text, tool="time", **asked), answer=now.text, kind="tool")
-    assert (await Recompute(tools("time")).grade(trace, CONTEXT)).score == 1.0
+    assert (await Recompute("starter", tools("time")).grade(trace, CONTEXT)).score == 1.0

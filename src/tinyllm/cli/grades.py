@@ -1,5 +1,6 @@
 """`tinyllm grades`: how the answers were graded, by whom, and whether they get better."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -138,8 +139,8 @@ def _show(report: Report, limit: int | None) -> None:
         width = max(map(len, names))
         click.echo(f"{'':{width}} {'graded':>7} {'right':>6}  {'95%':<10} {'earlier':>7}  {'later':>6}")
         for name, trend in zip(names, report.trends, strict=True):
-            low, high = (round(100 * bound) for bound in trend.interval)
-            interval = f"{low}-{high}%"
+            low, high = trend.interval
+            interval = f"{math.floor(100 * low)}-{math.ceil(100 * high)}%"
             halves = f"{_percent(trend.earlier):>7}  {_percent(trend.later):>6}"
             click.echo(f"{name:{width}} {trend.graded:7} {_percent(trend.right):>6}  {interval:<10} {halves}")
     for name, judge in report.judges.items():

@@ -163,7 +163,7 @@ async def open_graders(settings: Settings) -> AsyncIterator[Sequence[Grader]]:
     gates = [node for node in graph.nodes.values() if isinstance(node, Gate)]
     readers = [test.model for gate in gates for test in gate.checks if test.check == "agreement"]
     second = partial(complete, parts.backends[str(readers[0])]) if readers else None
-    graders: list[Grader] = [Reference("ticket"), Recompute(parts.tools, second)]
+    graders: list[Grader] = [Reference("ticket"), Recompute(graph.name, parts.tools, second)]
     backends = list(parts.backends.values())
     if settings.judge:
         backend, _, model = settings.judge.partition("/")

@@ -17,14 +17,17 @@ Ask = Callable[[Prompt], Awaitable[Completion]]
 
 
 class Recompute:
-    """Computes with `tools`; `second` answers a prompt with a tool call, as a reader of the question."""
+    """Computes with `tools`; `second` answers a prompt with a tool call, as a reader of the question.
+
+    `name` is that of the network which has them: another one may grade what this one cannot.
+    """
 
     kind: GradeKind = "recompute"
 
-    def __init__(self, tools: Mapping[str, Tool], second: Ask | None = None) -> None:
+    def __init__(self, name: str, tools: Mapping[str, Tool], second: Ask | None = None) -> None:
+        self.name = name
         self.tools = tools
         self.second = second
-        self.name = "tools and a second reader" if second else "tools"
 
     async def grade(self, trace: Trace, context: ToolContext, reference: str | None = None) -> Grade:
         """The grade of an answer that rests on repeatable calls. Raises BackendError where a reader breaks."""
