@@ -15,12 +15,14 @@ from tinyllm.types import (
     Completion,
     Cost,
     Grade,
+    GradeKind,
     Prompt,
     Request,
     ToolCall,
     ToolResult,
     ToolRun,
     ToolSpec,
+    Trace,
 )
 
 if TYPE_CHECKING:
@@ -94,9 +96,18 @@ class Memory(Protocol):
 
 
 class Grader(Protocol):
-    """Judges an answer. A grader that cannot judge returns a grade with score None."""
+    """Judges answers. `kind` says how far it is trusted, `name` who it is, version and all."""
 
-    async def grade(self, run_id: str, question: str, answer: str, reference: str | None) -> Grade: ...
+    kind: GradeKind
+    name: str
+
+    async def grade(self, trace: Trace, context: ToolContext, reference: str | None = None) -> Grade:
+        """The grade of a finished run; its score is None where the grader cannot judge.
+
+        `context` is what the run's tools knew, `reference` the right answer where it is known. Raises
+        BackendError or ModelFileError where a model did not answer: then there is no grade at all.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,19 +228,39 @@ class Store(Protocol):
         """Answer a ticket, once. Raises NotFound, or RequestError where it is settled already."""
         ...
 
+    async def grade(self, grade: Grade, *, tenant: str = "local") -> bool:
+        """Keep a judgement of a run; False where it says nothing new.
+
+        A grader grades a run once, and an abstention gives way to a score. What a user says later replaces
+        what the same user said before, thumb or correction; both stay in the history. Raises NotFound for an
+        unknown run, RequestError for a score that is none and a time in the future.
+        """
+        ...
+
+    async def grades(
+        self,
+        *,
+        run_id: str | None = None,
+        tenant: str = "local",
+        limit: int | None = None,
+        history: bool = False,
+    ) -> Sequence[Grade]:
+        """The grades of one run or of all, latest first; with `history` also those that were replaced."""
+        ...
+
     async def size(self) -> Mapping[str, int]:
-        """How many `runs`, `events`, `graphs` and `tickets` all tenants have, and the `bytes` they take."""
+        """How many `runs`, `events`, `graphs`, `tickets` and `grades` all tenants have, and their `bytes`."""
         ...
 
     def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
-        """Yield everything as JSON objects whose `row` is run (with its events), ticket or graph.
+        """Yield everything as JSON objects whose `row` is run (with its events), ticket, graph or grade.
 
         None exports every tenant.
         """
         ...
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
-        """Delete runs and tickets created before a Unix time, content and all; returns how many of both.
+        """Delete runs (with their grades) and tickets created before a Unix time; returns how many of both.
 
         None purges every tenant.
         """

@@ -52,7 +52,8 @@ def _backend_and_model(value: Any) -> Any:
 
 class Settings(BaseModel):
     """What a user may set. `store` is a URL, `retention_days` None keeps runs for ever, `data_dir` holds data
-    sets, `docs_dir` the texts that lookup reads, and `larger` is the BACKEND/MODEL that recovery may ask."""
+    sets, `docs_dir` the texts that lookup reads, `larger` is the BACKEND/MODEL that recovery may ask, `judge` the
+    one that grades answers, and `grade_share` the share of runs that are graded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,6 +64,8 @@ class Settings(BaseModel):
     docs_dir: Annotated[Path | None, BeforeValidator(_optional)] = None
     color: Literal["auto", "always", "never"] = "auto"
     larger: Annotated[str | None, BeforeValidator(_backend_and_model)] = None
+    judge: Annotated[str | None, BeforeValidator(_backend_and_model)] = None
+    grade_share: float = Field(default=1.0, ge=0, le=1)
     backends: Mapping[str, BackendSettings] = Field(
         default_factory=lambda: {
             name: BackendSettings.model_validate(value) for name, value in _PREDEFINED.items()

@@ -212,14 +212,25 @@ class Reply:
     error: TinyLLMError | None = None
 
 
+GradeKind = Literal["reference", "correction", "recompute", "judge", "thumb"]
+
+
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A judgement of an answer: `score` from 0 to 1, or None where the grader abstained (never a failure)."""
+    """A judgement of an answer: `score` from 0 to 1, or None where the grader abstained (never a failure).
+
+    `grader` names who judged: where a reference came from, a way of recomputing, a model with the version of
+    its rubric, or a user. `reference` is the right answer, where it is known; `created` the Unix time, which
+    a store sets where it is None.
+    """
 
     run_id: str
+    kind: GradeKind
     grader: str
     score: float | None
     reason: str = ""
+    reference: str | None = None
+    created: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

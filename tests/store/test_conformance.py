@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from tests.store.runs import SetClock, a_run, begin
@@ -9,7 +10,7 @@ from tests.store.runs import SetClock, a_run, begin
 from tinyllm.errors import NotFound, RequestError, StoreError
 from tinyllm.events import Event
 from tinyllm.protocols import RunRow, Store, Ticket
-from tinyllm.types import Cost
+from tinyllm.types import Cost, Grade
 
 
 def ticket(ticket_id: str, *, tenant: str = "local", created: float = 10.0) -> Ticket:
@@ -149,6 +150,103 @@ async def test_two_people_cannot_settle_one_ticket(store: Store) -> None:
     )
     assert [isinstance(outcome, RequestError) for outcome in outcomes] == [False, True]
     assert (await store.tickets(waiting=False))[0].answer == "one"
+
+
+def a_grade(run_id: str, score: float | None = 1.0, *, reason: str = "") -> Grade:
+    return Grade(run_id, "recompute", "tools", score, reason)
+
+
+def opinion(run_id: str, score: float, user: str = "ann") -> Grade:
+    return Grade(run_id, "thumb", user, score, "good" if score else "bad")
+
+
+async def test_a_grader_grades_a_run_once(store: Store, clock: SetClock) -> None:
+    await store.append("local", a_run("r1"))
+    assert await store.grade(a_grade("r1", reason="first"))
+    clock.time += 5
+    assert not await store.grade(a_grade("r1", 0.0, reason="second"))
+    assert await store.grade(opinion("r1", 0.0))
+    given = await store.grades()
+    assert [(grade.kind, grade.reason) for grade in given] == [("thumb", "bad"), ("recompute", "first")]
+    assert [grade.created for grade in given] == [clock.time, clock.time - 5]
+
+
+async def test_a_grader_may_judge_what_it_once_could_not(store: Store) -> None:
+    await store.append("local", a_run("r1"))
+    assert await store.grade(a_grade("r1", None))
+    assert not await store.grade(a_grade("r1", None))
+    assert await store.grade(a_grade("r1", 0.0))
+    assert not await store.grade(a_grade("r1", None))
+    assert [grade.score for grade in await store.grades()] == [0.0]
+
+
+async def test_a_user_s_later_word_replaces_the_earlier_which_stays_visible(store: Store) -> None:
+    await store.append("local", a_run("r1"))
+    corrected = Grade("r1", "correction", "ann", 0.0, "5 is right", "5")
+    assert await store.grade(opinion("r1", 1.0))
+    assert not await store.grade(opinion("r1", 1.0))
+    assert await store.grade(corrected)
+    assert not await store.grade(corrected)
+    assert await store.grade(opinion("r1", 0.0, "bob"))
+    assert [(g.kind, g.grader, g.reference) for g in await store.grades()] == [
+        ("thumb", "bob", None),
+        ("correction", "ann", "5"),
+    ]
+    assert [(g.kind, g.score) for g in await store.grades(run_id="r1", history=True)] == [
+        ("thumb", 0.0),
+        ("correction", 0.0),
+        ("thumb", 1.0),
+    ]
+    assert await store.grade(opinion("r1", 1.0)), "back to what was said first"
+
+
+async def test_grades_are_listed_by_run_and_latest_first(store: Store) -> None:
+    for number in range(4):
+        await store.append("local", a_run(f"r{number}"))
+        await store.grade(a_grade(f"r{number}"))
+    assert [grade.run_id for grade in await store.grades(limit=2)] == ["r3", "r2"]
+    assert [grade.run_id for grade in await store.grades(run_id="r1")] == ["r1"]
+    assert await store.grades(run_id="unknown") == []
+
+
+async def test_a_grade_that_cannot_be_is_refused(store: Store, clock: SetClock) -> None:
+    await store.append("local", a_run("r1"))
+    with pytest.raises(NotFound, match="no run 'r2'"):
+        await store.grade(a_grade("r2"))
+    with pytest.raises(RequestError, match="future"):
+        await store.grade(replace(a_grade("r1"), created=clock.time + 3600))
+    for score in (-0.1, 1.1, float("nan")):
+        with pytest.raises(RequestError, match="no score"):
+            await store.grade(a_grade("r1", score))
+    assert await store.grades(history=True) == []
+    assert await store.grade(replace(a_grade("r1", reason="\ud800\0"), created=clock.time - 7))
+    (kept,) = await store.grades()
+    assert (kept.reason, kept.created) == ("??", clock.time - 7)
+
+
+async def test_a_grader_at_work_twice_keeps_one_grade(store: Store) -> None:
+    await store.append("local", a_run("r1"))
+    kept = await asyncio.gather(*(store.grade(a_grade("r1", number % 2)) for number in range(10)))
+    assert kept.count(True) == 1 and len(await store.grades(history=True)) == 1
+
+
+async def test_grades_go_where_their_run_goes(store: Store, clock: SetClock) -> None:
+    for tenant in ("a", "b"):
+        await store.append(tenant, a_run("r1"))
+        await store.grade(opinion("r1", 1.0), tenant=tenant)
+        await store.grade(opinion("r1", 0.0), tenant=tenant)
+    exported = [row async for row in store.export(tenant="a") if row["row"] == "grade"]
+    assert [(row["tenant"], row["score"], row["replaced"]) for row in exported] == [
+        ("a", 1.0, clock.time),
+        ("a", 0.0, None),
+    ]
+    assert json.loads(json.dumps(exported)) == exported
+    assert (await store.size())["grades"] == 4
+    assert await store.purge(clock.time + 1, tenant="a") == 1
+    assert (await store.size())["grades"] == 2
+    assert await store.grades(tenant="a", history=True) == []
+    with pytest.raises(NotFound):
+        await store.grade(opinion("r1", 1.0), tenant="a")
 
 
 async def test_export_yields_everything_as_json(store: Store) -> None:

@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "batch": ("batch", "Answer a file of questions; resumes where it stopped."),
     "graph": ("graph", "Show, check or begin a network."),
     "trace": ("trace", "Show how an answer came about."),
+    "feedback": ("feedback", "Say whether an answer was good, or what is right."),
+    "grades": ("grades", "See how the answers were graded, and grade more of them."),
     "queue": ("queue", "List and answer the questions that wait for a person."),
     "store": ("store", "See, export and delete what is kept."),
     "models": ("models", "List the models of a network."),

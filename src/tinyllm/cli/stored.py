@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from tinyllm.cli.output import settings
+from tinyllm.errors import NotFound
 
 if TYPE_CHECKING:
     from tinyllm.protocols import Store
@@ -24,3 +25,13 @@ def with_store(work: Callable[["Store"], Awaitable[T]]) -> T:
             await store.close()
 
     return asyncio.run(run())
+
+
+async def run_named(store: "Store", name: str) -> str:
+    """The id of a run; `last` is the latest one. Raises NotFound where none is kept."""
+    if name != "last":
+        return name
+    latest = await store.runs(limit=1)
+    if not latest:
+        raise NotFound("no run is kept yet", hint='ask something first: tinyllm ask "what is 2 + 2?"')
+    return latest[0].run_id

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinyllm.cli.output import amount, cost_line, json_flag, note, print_json
-from tinyllm.cli.stored import with_store
-from tinyllm.errors import NotFound
+from tinyllm.cli.stored import run_named, with_store
 from tinyllm.types import Span, Trace
 
 if TYPE_CHECKING:
@@ -29,13 +28,7 @@ def trace(run_id: str, as_json: bool, html: Path | None) -> None:
     from tinyllm.engine.trace import fold
 
     async def events(store: "Store") -> Trace:
-        found = run_id
-        if run_id == "last":
-            latest = await store.runs(limit=1)
-            if not latest:
-                raise NotFound("no run is kept yet", hint='ask something first: tinyllm ask "what is 2 + 2?"')
-            found = latest[0].run_id
-        return fold(await store.events(found))
+        return fold(await store.events(await run_named(store, run_id)))
 
     folded = with_store(events)
     if html:

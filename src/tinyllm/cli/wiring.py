@@ -1,15 +1,17 @@
 """Joins settings, networks and implementations: the only place that builds objects."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinyllm.api import Network
 from tinyllm.engine import Engine
 from tinyllm.errors import GraphError, SettingsError
-from tinyllm.graph import Graph, Model, Specialist, nearest, parse, put_nodes, successors
-from tinyllm.protocols import Backend, Parts, Router, Store, Tool
+from tinyllm.graph import Gate, Graph, Model, Specialist, nearest, parse, put_nodes, successors
+from tinyllm.protocols import Backend, Grader, Parts, Router, Store, Tool
 from tinyllm.settings import Settings, read_settings
 from tinyllm.starter import shipped as shipped_files
 from tinyllm.store import open_store
@@ -83,6 +85,11 @@ def build_parts(graph: Graph, settings: Settings, folder: Path) -> Parts:
     return Parts(backends, _tools(graph, settings, folder), routers)
 
 
+def _folder(network: str) -> Path:
+    """The folder that the relative paths of a network are meant from."""
+    return Path() if network in shipped() else Path(network).parent
+
+
 def _reader(name: str, model: Model) -> Backend:
     """A built-in reader: the neuron in a GGUF, or the linear one."""
     from tinyllm.starter.calls import OPS
@@ -145,6 +152,37 @@ async def open_settings_store(settings: Settings) -> Store:
     return await open_store(settings.store, retention=days * 86400 if days else None)
 
 
+@asynccontextmanager
+async def open_graders(settings: Settings) -> AsyncIterator[Sequence[Grader]]:
+    """What can grade runs: references, the network's tools and second reader, and the judge of the settings."""
+    from tinyllm.backends.folding import complete
+    from tinyllm.grading import Judge, Recompute, Reference
+
+    graph = load_graph(settings.network, settings)
+    parts = build_parts(graph, settings, _folder(settings.network))
+    gates = [node for node in graph.nodes.values() if isinstance(node, Gate)]
+    readers = [test.model for gate in gates for test in gate.checks if test.check == "agreement"]
+    second = partial(complete, parts.backends[str(readers[0])]) if readers else None
+    graders: list[Grader] = [Reference("ticket"), Recompute(graph.name, parts.tools, second)]
+    backends = list(parts.backends.values())
+    if settings.judge:
+        backend, _, model = settings.judge.partition("/")
+        backends.append(_backend("judge", Model(backend=backend, model=model), settings))
+        graders.append(Judge(settings.judge, partial(complete, backends[-1])))
+    try:
+        yield graders
+    finally:
+        await _close(backends, parts.tools)
+
+
+async def _close(backends: Iterable[Backend], tools: Mapping[str, Tool]) -> None:
+    for backend in backends:
+        await backend.close()
+    for tool in tools.values():
+        if hasattr(tool, "close"):
+            tool.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Wired:
     """A network's objects, joined."""
@@ -155,11 +193,7 @@ class Wired:
     parts: Parts
 
     async def close(self) -> None:
-        for backend in self.parts.backends.values():
-            await backend.close()
-        for tool in self.parts.tools.values():
-            if hasattr(tool, "close"):
-                tool.close()
+        await _close(self.parts.backends.values(), self.parts.tools)
         await self.store.close()
 
 
@@ -172,8 +206,7 @@ def build_network(name: str | None, settings: Settings | None, store: str | None
 
 async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
     graph = load_graph(name, settings)
-    folder = Path() if name in shipped() else Path(name).parent
-    parts = build_parts(graph, settings, folder)
+    parts = build_parts(graph, settings, _folder(name))
     if store == "default":
         opened = await open_settings_store(settings)
     else:

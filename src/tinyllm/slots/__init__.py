@@ -14,6 +14,7 @@ from tinyllm.slots.calls import (
 )
 from tinyllm.slots.carry import carry, leans
 from tinyllm.slots.find import Slot, Slots, find
+from tinyllm.slots.tell import figure, tells, told, ungrouped
 
 __all__ = [
     "REFUSE",
@@ -22,6 +23,7 @@ __all__ = [
     "Slot",
     "Slots",
     "carry",
+    "figure",
     "figures_of",
     "fill",
     "find",
@@ -31,4 +33,7 @@ __all__ = [
     "literal_call",
     "point",
     "read_call",
+    "tells",
+    "told",
+    "ungrouped",
 ]

@@ -9,15 +9,23 @@ from tinyllm.errors import StoreError
 from tinyllm.events import Event
 from tinyllm.protocols import RunRow, Ticket
 from tinyllm.store import rows
-from tinyllm.types import JSON
+from tinyllm.types import JSON, Grade
 
 _Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Graded:
+    number: int
+    grade: Grade
+    replaced: float | None = None
 
 
 @dataclass(slots=True)
 class _Run:
     row: RunRow
     events: dict[int, Event] = field(default_factory=dict)
+    grades: list[_Graded] = field(default_factory=list)
 
 
 class MemoryStore:
@@ -32,6 +40,7 @@ class MemoryStore:
         self._runs: dict[_Key, _Run] = {}
         self._graphs: dict[_Key, tuple[str, str]] = {}
         self._tickets: dict[_Key, Ticket] = {}
+        self._graded = 0
         self._closed = False
 
     async def append(self, tenant: str, events: Sequence[Event]) -> None:
@@ -93,6 +102,40 @@ class MemoryStore:
             self._tickets[tenant, ticket_id] = ticket
         return rows.settled(ticket_id, ticket, fresh)
 
+    async def grade(self, grade: Grade, *, tenant: str = "local") -> bool:
+        self._check_open()
+        now = self._now()
+        new = rows.plain_grade(grade, now)
+        run = self._runs.get((tenant, grade.run_id))
+        if run is None:
+            raise rows.unknown("run", grade.run_id)
+        for kept in run.grades:
+            old = kept.grade
+            if kept.replaced is None and old.grader == new.grader and old.kind in rows.rivals(new):
+                if not rows.gives_way(old, new):
+                    return False
+                kept.replaced = now
+        self._graded += 1
+        run.grades.append(_Graded(self._graded, new))
+        return True
+
+    async def grades(
+        self,
+        *,
+        run_id: str | None = None,
+        tenant: str = "local",
+        limit: int | None = None,
+        history: bool = False,
+    ) -> Sequence[Grade]:
+        found = [
+            kept
+            for (owner, id_), run in self._runs.items()
+            if owner == tenant and run_id in (None, id_)
+            for kept in run.grades
+            if history or kept.replaced is None
+        ]
+        return [kept.grade for kept in sorted(found, key=lambda kept: -kept.number)[:limit]]
+
     async def size(self) -> Mapping[str, int]:
         texts = [
             *(rows.to_json(event) for run in self._runs.values() for event in run.events.values()),
@@ -103,6 +146,7 @@ class MemoryStore:
             "events": sum(len(run.events) for run in self._runs.values()),
             "graphs": len(self._graphs),
             "tickets": len(self._tickets),
+            "grades": sum(len(run.grades) for run in self._runs.values()),
             "bytes": sum(map(len, texts)),
         }
 
@@ -116,6 +160,10 @@ class MemoryStore:
         for (owner, graph_id), (name, source) in list(self._graphs.items()):
             if tenant in (None, owner):
                 yield rows.exported_graph(owner, graph_id, name, source)
+        graded = [(kept, run.row.tenant) for run in self._runs.values() for kept in run.grades]
+        for kept, owner in sorted(graded, key=lambda pair: pair[0].number):
+            if tenant in (None, owner):
+                yield rows.exported_grade(owner, kept.grade, kept.replaced)
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
         self._check_open()

@@ -10,7 +10,10 @@ import pydantic_core
 from tinyllm.errors import NotFound, RequestError, StoreError
 from tinyllm.events import Event
 from tinyllm.protocols import RunRow, Ticket
-from tinyllm.types import JSON, Cost
+from tinyllm.types import JSON, Cost, Grade
+
+USER_KINDS = ("correction", "thumb")
+LEEWAY = 60.0  # seconds that the clocks of two machines may differ
 
 _COSTS = tuple(field.name for field in fields(Cost))
 
@@ -90,6 +93,38 @@ def settled(ticket_id: str, ticket: Ticket | None, now: bool) -> Ticket:
     return ticket
 
 
+def plain_grade(grade: Grade, now: float) -> Grade:
+    """The grade with its time and with texts that any database takes. Raises RequestError."""
+    if grade.score is not None and not 0 <= grade.score <= 1:
+        raise RequestError(f"{grade.score!r} is no score", hint="a score is from 0 to 1; None abstains")
+    created = now if grade.created is None else grade.created
+    if not created <= now + LEEWAY:
+        raise RequestError(
+            f"the grade of run {grade.run_id!r} comes from the future: {created:.0f}, and it is {now:.0f}",
+            hint="leave its time out, or set the clock of the machine that sent it",
+        )
+    reference = None if grade.reference is None else plain(grade.reference)
+    return replace(
+        grade,
+        grader=plain(grade.grader),
+        reason=plain(grade.reason),
+        reference=reference,
+        created=created,
+    )
+
+
+def rivals(grade: Grade) -> tuple[str, ...]:
+    """The kinds of grade of which its grader has one a run: a thumb and a correction are both a user's word."""
+    return USER_KINDS if grade.kind in USER_KINDS else (grade.kind,)
+
+
+def gives_way(old: Grade, new: Grade) -> bool:
+    """Whether a grader's earlier grade of a run is replaced by its new one."""
+    if old.kind in USER_KINDS:
+        return (old.kind, old.score, old.reference) != (new.kind, new.score, new.reference)
+    return old.score is None and new.score is not None
+
+
 def exported_run(run: RunRow, events: list[Event]) -> dict[str, Any]:
     """A run with its events as one JSON-able object."""
     shown = [
@@ -107,3 +142,8 @@ def exported_ticket(ticket: Ticket) -> dict[str, Any]:
 def exported_graph(tenant: str, graph_id: str, name: str, source: str) -> dict[str, Any]:
     """A graph version as one JSON-able object."""
     return {"row": "graph", "tenant": tenant, "graph": graph_id, "name": name, "source": source}
+
+
+def exported_grade(tenant: str, grade: Grade, replaced: float | None) -> dict[str, Any]:
+    """A grade, with the time at which a later one took its place, as one JSON-able object."""
+    return {"row": "grade", "tenant": tenant, **asdict(grade), "replaced": replaced}

@@ -102,5 +102,24 @@ def metadata() -> "MetaData":
         Column("created", Float, nullable=False),
         Column("answer", Text),  # empty while the question waits
     )
+    Table(
+        "grades",
+        tables,
+        # The order in which they were given: of a user's grades of one run the last one stands.
+        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("run_id", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("grader", Text, nullable=False),
+        Column("score", Float),  # empty where the grader abstained
+        Column("reason", Text, nullable=False),
+        Column("reference", Text),
+        Column("created", Float, nullable=False),
+        Column("replaced", Float),  # when a later grade took its place
+        ForeignKeyConstraint(
+            ["tenant", "run_id"], ["runs.tenant", "runs.run_id"], name="grades_of_run", ondelete="CASCADE"
+        ),
+        Index("grades_by_run", "tenant", "run_id"),
+    )
     Table("alembic_version", tables, Column("version_num", String(32), primary_key=True))
     return tables

@@ -19,7 +19,7 @@ from tinyllm.protocols import RunRow, Ticket
 from tinyllm.store import rows
 from tinyllm.store.sqlite import Sqlite
 from tinyllm.store.writer import Cursor, Writer
-from tinyllm.types import JSON, Cost
+from tinyllm.types import JSON, Cost, Grade
 
 T = TypeVar("T")
 
@@ -39,6 +39,10 @@ _ADD_TICKET = """
 INSERT INTO tickets (ticket_id, run_id, tenant, question, reason, created, answer)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, ticket_id) DO NOTHING"""
 _SETTLE = "UPDATE tickets SET answer = ? WHERE tenant = ? AND ticket_id = ? AND answer IS NULL"
+_ADD_GRADE = """
+INSERT INTO grades (run_id, kind, grader, score, reason, reference, created, tenant)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_REPLACE = "UPDATE grades SET replaced = ? WHERE number = ?"
 
 _RUNS = """
 SELECT number, run_id, tenant, user_id, session, graph, seed, clock, question, answer, status, created,
@@ -48,8 +52,10 @@ SELECT run_id, sequence, kind, at_ms, node, data FROM events
 WHERE tenant = ? AND run_id = ? ORDER BY sequence"""
 _TICKETS = "SELECT ticket_id, run_id, tenant, question, reason, created, answer FROM tickets"
 _GRAPHS = "SELECT tenant, graph_id, name, source FROM graphs"
+_GRADES = """
+SELECT number, tenant, replaced, run_id, kind, grader, score, reason, reference, created FROM grades"""
 
-_TABLES = ("runs", "events", "graphs", "tickets")
+_TABLES = ("runs", "events", "graphs", "tickets", "grades")
 
 
 class SqlStore:
@@ -132,6 +138,31 @@ class SqlStore:
         settled, found = await self._writer.write(work)
         return rows.settled(ticket_id, Ticket(*found[0]) if found else None, settled)
 
+    async def grade(self, grade: Grade, *, tenant: str = "local") -> bool:
+        now = self._now()
+        new = rows.plain_grade(grade, now)
+        kept = await self._writer.write(partial(_keep_grade, tenant, new, now))
+        if kept is None:
+            raise rows.unknown("run", grade.run_id)
+        return kept
+
+    async def grades(
+        self,
+        *,
+        run_id: str | None = None,
+        tenant: str = "local",
+        limit: int | None = None,
+        history: bool = False,
+    ) -> Sequence[Grade]:
+        where, values = "tenant = ?", [tenant]
+        if run_id is not None:
+            where, values = f"{where} AND run_id = ?", [tenant, run_id]
+        if not history:
+            where += " AND replaced IS NULL"
+        page = "" if limit is None else f" LIMIT {limit:d}"
+        found = await self._select(f"{_GRADES} WHERE {where} ORDER BY number DESC{page}", *values)
+        return [Grade(*row[3:]) for row in found]
+
     async def size(self) -> Mapping[str, int]:
         counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in _TABLES)
         (found,) = await self._select(f"SELECT {counts}")
@@ -152,6 +183,10 @@ class SqlStore:
             yield rows.exported_ticket(Ticket(*row))
         for row in await self._select(f"{_GRAPHS} WHERE 1 = 1{only} ORDER BY created", *values):
             yield rows.exported_graph(*row)
+        for _, owner, replaced, *grade in await self._select(
+            f"{_GRADES} WHERE 1 = 1{only} ORDER BY number", *values
+        ):
+            yield rows.exported_grade(owner, Grade(*grade), replaced)
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
         return await self._writer.write(
@@ -200,11 +235,26 @@ def _of(tenant: str | None) -> tuple[str, tuple[str, ...]]:
 
 def _purge(cursor: Cursor, older_than: float, tenant: str | None) -> int:
     only, values = _of(tenant)
-    # A run takes its events with it.
+    # A run takes its events and grades with it.
     return sum(
         _do(cursor, f"DELETE FROM {table} WHERE created < ?{only}", older_than, *values)
         for table in ("runs", "tickets")
     )
+
+
+def _keep_grade(tenant: str, grade: Grade, now: float, cursor: Cursor) -> bool | None:
+    """Whether the grade is new to its run; None where there is no such run."""
+    if not _fetch(cursor, "SELECT 1 FROM runs WHERE tenant = ? AND run_id = ?", tenant, grade.run_id):
+        return None
+    kinds = rows.rivals(grade)
+    places = ", ".join("?" * len(kinds))
+    same = f"{_GRADES} WHERE tenant = ? AND run_id = ? AND grader = ? AND kind IN ({places}) AND replaced IS NULL"
+    for number, _, _, *old in _fetch(cursor, same, tenant, grade.run_id, grade.grader, *kinds):
+        if not rows.gives_way(Grade(*old), grade):
+            return False
+        _do(cursor, _REPLACE, now, number)
+    _do(cursor, _ADD_GRADE, *astuple(grade), tenant)
+    return True
 
 
 def _exported_page(

@@ -1,0 +1,37 @@
+"""Grades: was an answer right, who says so, and how far is that to be trusted?
+
+Graders fill the seam `tinyllm.protocols.Grader`. Knows nothing about stores, engines or how models run.
+"""
+
+from tinyllm.grading.calibration import Calibration, calibrate, calibrations
+from tinyllm.grading.feedback import correction, thumb
+from tinyllm.grading.judge import RUBRIC, Judge, Rubric
+from tinyllm.grading.recompute import Recompute
+from tinyllm.grading.reference import Reference, Verdict, compare, rule_for
+from tinyllm.grading.sample import sampled
+from tinyllm.grading.trends import Trend, category_of, node_of, trends
+from tinyllm.grading.trust import TRUST, passed, verdicts
+
+__all__ = [
+    "RUBRIC",
+    "TRUST",
+    "Calibration",
+    "Judge",
+    "Recompute",
+    "Reference",
+    "Rubric",
+    "Trend",
+    "Verdict",
+    "calibrate",
+    "calibrations",
+    "category_of",
+    "compare",
+    "correction",
+    "node_of",
+    "passed",
+    "rule_for",
+    "sampled",
+    "thumb",
+    "trends",
+    "verdicts",
+]
