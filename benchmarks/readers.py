@@ -24,6 +24,7 @@ from typing import Any
 from tinyllm.backends.llamacpp import LlamaCpp, Options
 from tinyllm.backends.neuron import NeuronBackend, NeuronReader
 from tinyllm.backends.reader import LinearBackend, LinearRouter, vector
+from tinyllm.backends.reading import Cascade
 from tinyllm.cli.trainer import LabTrainer
 from tinyllm.engine import Engine
 from tinyllm.errors import ToolError
@@ -153,8 +154,12 @@ class Fold:
         self.neuron = NeuronReader(self.inner, OPS)
         self.parts = Parts(
             {
-                "reader": NeuronBackend("reader", self.inner, OPS),
-                "second": LinearBackend("second", folder / "reader.linear", OPS),
+                "reader": Cascade(
+                    "reader",
+                    LinearBackend("reader", folder / "reader.linear", OPS),
+                    NeuronBackend("reader", self.inner, OPS),
+                    OPS,
+                )
             },
             {name: TOOLS[name]() for name in TABLE},
             {"skills": LinearRouter(folder / "router.linear")},

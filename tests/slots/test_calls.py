@@ -16,7 +16,7 @@ OPS = {
         Op("convert_one", ("u", "u"), "units", {"value": 1}, (("convert", "1", "{0}", "{1}"),)),
         Op("mean", ("l",), "statistics", {"operation": "mean", "values": ["{0}"]}),
         Op("solve", ("e:!number",), "algebra", {"expression": "{0}"}),
-        Op("double", ("n",), "calculator", {"expression": "2*{0}"}, whole=True),
+        Op("double", ("n",), "calculator", {"expression": "2*{0}"}, whole="nel"),
         Op("later", ("n", "u:day u:week"), "dates", {"amount": "{0}", "unit": "{1}"}),
         Op("spell", ("w",), "text", {"text": "{0}"}),
         Op("now", (), "time", {"operation": "now"}),

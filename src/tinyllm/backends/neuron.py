@@ -5,13 +5,12 @@ A grammar made for each request lets it say nothing that is not legal there. Kno
 nor about which engine runs the model.
 """
 
-import math
 import re
 from collections.abc import Collection
 
 from tinyllm.backends.folding import complete
 from tinyllm.backends.reading import ReaderBackend, Reading
-from tinyllm.errors import ToolError
+from tinyllm.errors import BadReply, ToolError
 from tinyllm.protocols import Backend
 from tinyllm.slots import Ops, Slots, grammar
 from tinyllm.slots.calls import MOST_OF_A_KIND
@@ -90,8 +89,11 @@ class NeuronReader:
             timeout=timeout,
         )
         done = await complete(self.inner, prompt)
-        said = sum(score.logprob for score in done.scores)
-        return Reading(unspell(done.text), math.exp(min(0.0, said))), done.cost
+        if done.probability is None:
+            raise BadReply(
+                f"model {self.inner.name!r} tells no log-probabilities", hint="read with one that does"
+            )
+        return Reading(unspell(done.text), min(1.0, done.probability)), done.cost
 
 
 class NeuronBackend(ReaderBackend):

@@ -15,7 +15,8 @@ from tinyllm.backends.reading import ReaderBackend, Reading
 from tinyllm.errors import BackendError, ModelFileError, ToolError
 from tinyllm.protocols import Choice
 from tinyllm.routing import Linear, features, from_bytes
-from tinyllm.slots import Ops, Slots, figures_of, find, read_call
+from tinyllm.slots import Ops, Slots, allowed, figures_of, find, read_call
+from tinyllm.slots.find import KINDS
 from tinyllm.types import Cost, Prompt
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class LinearReader:
 
     model: Linear
     ops: Ops
-    _masks: "dict[tuple[tuple[str, str, bool], ...], Mask]" = field(default_factory=dict, repr=False)
+    _masks: "dict[tuple[frozenset[str], tuple[tuple[str, str, bool], ...]], Mask]" = field(
+        default_factory=dict, repr=False
+    )
 
     def read(self, slots: Slots, tools: Collection[str] | None = None) -> Reading:
         """The most probable legal call; of these `tools` alone, or a refusal, where they are given.
@@ -56,10 +59,13 @@ class LinearReader:
         """Which labels are legal calls: it depends on the names, sorts and figures of the slots alone, and is kept."""
         import numpy as np
 
-        figures = figures_of(slots)
-        key = tuple(
-            (name, slot.value if slot.sort == "time" else slot.sort, name in figures)
-            for name, slot in slots.values.items()
+        figures = figures_of(slots, KINDS)
+        key = (
+            frozenset(allowed(slots, self.ops)),
+            tuple(
+                (name, slot.value if slot.sort == "time" else slot.sort, name in figures)
+                for name, slot in slots.values.items()
+            ),
         )
         mask = self._masks.get(key)
         if mask is None:

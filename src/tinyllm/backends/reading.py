@@ -14,6 +14,7 @@ from tinyllm.errors import ToolError
 from tinyllm.slots import REFUSE, Ops, Slots, fill, find
 from tinyllm.types import Chunk, Cost, Prompt, TokenScore, ToolCall
 
+SURE = 0.9  # from which on a cascade's first reader is believed, in a call as in a refusal
 _LEAST = 0.5  # the probability below which no call is made
 _ERROR = "error:"  # how the text of a failed tool call begins
 
@@ -37,6 +38,12 @@ class ReaderBackend(ABC):
     @abstractmethod
     async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
         """The most probable call of the prompt's tools, or a refusal, and what it took to read it."""
+
+    @abstractmethod
+    async def probe(self) -> str: ...
+
+    @abstractmethod
+    async def close(self) -> None: ...
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
         last = prompt.messages[-1]
@@ -76,6 +83,29 @@ class ReaderBackend(ABC):
             sure = f"{reading.probability:.0%} sure"
             return _refusal(f"it is not clear what is asked: the likeliest reading is {sure}")
         return call
+
+
+class Cascade(ReaderBackend):
+    """Reads with a cheap reader, and with a second one what the first is less than `SURE` of."""
+
+    def __init__(self, name: str, first: ReaderBackend, second: ReaderBackend, ops: Ops) -> None:
+        super().__init__(name, ops)
+        self.first = first
+        self.second = second
+
+    async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
+        reading, cost = await self.first.read(slots, prompt)
+        if reading.probability >= SURE:
+            return reading, cost
+        reading, more = await self.second.read(slots, prompt)
+        return reading, cost + more
+
+    async def probe(self) -> str:
+        return f"{await self.first.probe()}; {await self.second.probe()}"
+
+    async def close(self) -> None:
+        await self.first.close()
+        await self.second.close()
 
 
 def _refusal(reason: str) -> ToolCall:

@@ -128,13 +128,14 @@ def _neurons(resolved: "Resolved") -> Iterator[Finding]:
     from hashlib import sha256
 
     from tinyllm.cli.wiring import BUILTIN, load_graph
-    from tinyllm.starter.shipped import files, weights
+    from tinyllm.starter.shipped import TOGETHER, files, weights
 
     try:
         models = [*load_graph(resolved.settings.network, resolved.settings).models.values()]
     except TinyLLMError:
         models = []  # told where the network's own turn comes
-    used = {model.model for model in models if model.backend == BUILTIN}
+    named = [model.model for model in models if model.backend == BUILTIN]
+    used = {file for name in named for file in TOGETHER.get(name, (name,))}
     for file in sorted({*files(), *used}):
         needed = file in used
         what = f"neuron {file}"

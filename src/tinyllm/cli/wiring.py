@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyllm.api import Network
 from tinyllm.engine import Engine
@@ -17,6 +17,9 @@ from tinyllm.starter import shipped as shipped_files
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Request
+
+if TYPE_CHECKING:
+    from tinyllm.backends.reading import ReaderBackend
 
 BUILTIN = "builtin"
 NODE_TOOLS = sorted(set(TOOLS) - {"function"})
@@ -81,7 +84,7 @@ def build_parts(graph: Graph, settings: Settings, folder: Path) -> Parts:
 
             routers[name] = LinearRouter(*shipped_files.weights(model.model))
         else:
-            backends[name] = _reader(name, model)
+            backends[name] = _reader(name, model.model)
     return Parts(backends, _tools(graph, settings, folder), routers)
 
 
@@ -90,16 +93,21 @@ def _folder(network: str) -> Path:
     return Path() if network in shipped() else Path(network).parent
 
 
-def _reader(name: str, model: Model) -> Backend:
-    """A built-in reader: the neuron in a GGUF, or the linear one."""
+def _reader(name: str, model: str) -> "ReaderBackend":
+    """A built-in reader: the linear one, the neuron, or both in turn."""
     from tinyllm.starter.calls import OPS
 
-    path, sha256 = shipped_files.weights(model.model)
+    if model in shipped_files.TOGETHER:
+        from tinyllm.backends.reading import Cascade
+
+        first, second = (_reader(name, part) for part in shipped_files.TOGETHER[model])
+        return Cascade(name, first, second, OPS)
+    path, sha256 = shipped_files.weights(model)
     if path.suffix == ".gguf":
         from tinyllm.backends.llamacpp import LlamaCpp, Options
         from tinyllm.backends.neuron import NeuronBackend
 
-        options = Options(path=path, sha256=sha256, template="raw", context=512, parameters=model.parameters)
+        options = Options(path=path, sha256=sha256, template="raw", context=256)
         return NeuronBackend(name, LlamaCpp(name, options), OPS)
     from tinyllm.backends.reader import LinearBackend
 

@@ -40,7 +40,7 @@ class Engine:
         parts: Callable[[Graph], Parts],
         store: Store,
         *,
-        tool_seconds: float = 30.0,
+        tool_seconds: float = 60.0,
     ) -> None:
         self.resolve = resolve
         self.parts = parts

@@ -29,9 +29,10 @@ class Op:
 
     `arguments` are the tool's, with {0} for the first slot's value, {0:()} for it in brackets where it needs
     them, and the list ["{0}"] for the values of a list slot. `alike` are other ways to say the same with more
-    slots, in literal form: ("power", "{0}", "2") for square. `whole` forbids a call that leaves a figure of the
-    request out: computed from a part of them it would answer another question. An operation without a tool
-    refuses.
+    slots, in literal form: ("power", "{0}", "2") for square. `whole` are slot
+    kinds of which a call may leave no figure of the request out: computed from a part of them it would answer
+    another question. `unless` are words that say as much: the "second" largest, "sqrt" 50 rounded.
+    An operation without a tool refuses.
     """
 
     name: str
@@ -39,7 +40,8 @@ class Op:
     tool: str = ""
     arguments: Mapping[str, JSON] = field(default_factory=dict)
     alike: tuple[tuple[str, ...], ...] = ()
-    whole: bool = False
+    whole: str = ""
+    unless: frozenset[str] = frozenset()
 
 
 Ops = Mapping[str, Op]
@@ -57,7 +59,9 @@ def read_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...]]:
     found = tuple(slots.values[n] for n in names)
     if len(names) != len(set(names)) or not _fits(op.kinds, found):
         raise ToolError(f"{call!r} does not fit", hint=f"{name} takes {' '.join(op.kinds) or 'nothing'}")
-    if op.whole and (left := figures_of(slots) - set(names)):
+    if words := op.unless & set(slots.template.split()):
+        raise ToolError(f"{call!r} passes over {min(words)!r}")
+    if left := figures_of(slots, op.whole) - set(names):
         raise ToolError(f"{call!r} leaves out {slots.values[min(left)].text!r}")
     return op, found
 
@@ -78,12 +82,14 @@ def literal_call(literals: Sequence[str], ops: Ops) -> ToolCall | None:
 
 def legal_calls(slots: Slots, ops: Ops) -> list[str]:
     """Every call whose slots are present and of the right kinds, without using a slot twice."""
+    ops = allowed(slots, ops)
     choices = _choices(slots, ops)
     return [" ".join((op.name, *names)) for op in ops.values() for names in choices[op.kinds, op.whole]]
 
 
 def grammar(slots: Slots, ops: Ops) -> str:
     """A GBNF grammar of exactly the legal calls of a request."""
+    ops = allowed(slots, ops)
     rules = []
     for (kinds, whole), choices in _choices(slots, ops).items():
         if choices:
@@ -124,30 +130,38 @@ def _takes(kinds: str, slot: Slot) -> bool:
     return False
 
 
-def _choices(slots: Slots, ops: Ops) -> Mapping[tuple[tuple[str, ...], bool], Sequence[tuple[str, ...]]]:
-    """The slots that may be pointed at, for each signature of the table: kinds, and whether no figure is left."""
+def _choices(slots: Slots, ops: Ops) -> Mapping[tuple[tuple[str, ...], str], Sequence[tuple[str, ...]]]:
+    """The slots that may be pointed at, for each signature of the table: kinds taken, kinds that leave nothing."""
     names = [name for name in slots.values if int(name[1:]) < MOST_OF_A_KIND]
-    figures = figures_of(slots)
-    choices: dict[tuple[tuple[str, ...], bool], list[tuple[str, ...]]] = {}
+    choices: dict[tuple[tuple[str, ...], str], list[tuple[str, ...]]] = {}
     for kinds, whole in {(op.kinds, op.whole): None for op in ops.values()}:
+        figures = figures_of(slots, whole)
         places = [[name for name in names if _takes(kind, slots.values[name])] for kind in kinds]
         choices[kinds, whole] = [
             choice
             for choice in product(*places)
             if len(set(choice)) == len(choice)
             and _fits(kinds, [slots.values[name] for name in choice])
-            and not (whole and figures - set(choice))
+            and not figures - set(choice)
         ]
     return choices
 
 
-def figures_of(slots: Slots) -> set[str]:
-    """The slots that a calculation must not pass over. A number in words may be none ("which one"), nor is 1
-    always one ("for 1 year")."""
+def allowed(slots: Slots, ops: Ops) -> Ops:
+    """The operations that no word of the request forbids."""
+    words = set(slots.template.split())
+    return {name: op for name, op in ops.items() if not op.unless & words}
+
+
+def figures_of(slots: Slots, kinds: str) -> set[str]:
+    """The slots of these kinds that a calculation must not pass over. A number in words may be none ("which
+    one"), nor is 1 always one ("for 1 year"); days are what dates are counted in anyway."""
     return {
         name
         for name, slot in slots.values.items()
-        if slot.kind in "el" or (slot.kind == "n" and slot.value != "1" and slot.text[:1].isdigit())
+        if slot.kind in kinds
+        and (slot.kind != "n" or (slot.value != "1" and slot.text[:1].isdigit()))
+        and (slot.kind != "u" or slot.value != "day")
     }
 
 

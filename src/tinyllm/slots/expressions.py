@@ -156,6 +156,8 @@ class _Reader:
     def is_times(self, at: int) -> bool:
         """Whether an x multiplies: a number, a parenthesis or a variable follows it."""
         following = self.text(at + 1)
+        if self.text(at - 1) == "0" and self.is_glued(at) and self.is_glued(at + 1):
+            return False  # 0x1f
         if following in ("-", "+", "(") or not following:
             return following == "(" and not self.is_glued(at)
         return self.variable(at + 1) is not None or read_number(self.tokens, at + 1) is not None

@@ -147,6 +147,8 @@ class _Finder:
         if decimal := self.read_comma(at):
             return decimal
         expression = read_expression(tokens, at)
+        if at and tokens[at - 1].kind == "word" and tokens[at - 1].end == token.start:
+            expression = None  # the 10 of "log10(100)"
         if expression and (self.is_comma(at - 1) or self.is_comma(expression.end)):
             expression = None  # "0,1 + 0,2" is not 1+0
         fraction = numbers.simple_fraction(tokens, at)

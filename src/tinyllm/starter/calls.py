@@ -4,8 +4,10 @@ The one table that slots, patterns, labels, readers and tools meet in. Computes 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from tinyllm.slots import REFUSE, Op
+from tinyllm.slots.text import words_of
 
 _NUMBER = "e:number n"
 _CALENDAR = "u:day u:week u:fortnight u:month u:year"
@@ -16,10 +18,15 @@ def _calculator() -> Iterator[Op]:
     def op(name: str, count: int, expression: str = "", *alike: tuple[str, ...]) -> Op:
         places = ", ".join(f"{{{i}}}" for i in range(count))
         return Op(
-            name, ("n",) * count, "calculator", {"expression": expression or f"{name}({places})"}, alike, True
+            name,
+            ("n",) * count,
+            "calculator",
+            {"expression": expression or f"{name}({places})"},
+            alike,
+            "nel",
         )
 
-    yield Op("calc", (_NUMBER,), "calculator", {"expression": "{0}"}, whole=True)
+    yield Op("calc", (_NUMBER,), "calculator", {"expression": "{0}"}, whole="nel")
     for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/")):
         yield op(name, 2, f"{{0:()}} {sign} {{1:()}}", ("calc", f"({{0}}){sign}({{1}})"))
     yield op("mod", 2, "{0:()} mod {1:()}", ("calc", "({0}) mod ({1})"))
@@ -151,7 +158,31 @@ def _chance() -> Iterator[Op]:
 
 def _table() -> Mapping[str, Op]:
     groups = (_calculator(), _lists(), _algebra(), _units(), _dates(), _time(), _text(), _chance())
-    return {op.name: op for group in groups for op in group} | {REFUSE: Op(REFUSE)}
+    table = {op.name: op for group in groups for op in group} | {REFUSE: Op(REFUSE)}
+    for names, words in _UNLESS.items():
+        for name in names.split():
+            table[name] = replace(table[name], unless=table[name].unless | words_of(words))
+    for op in table.values():
+        if op.tool == "units":
+            table[op.name] = replace(op, whole="n")
+    return table
+
+
+# Words that make another question of an operation, which no operation here answers.
+_UNLESS: Mapping[str, str] = {
+    "days_until days_since days_between": "business weekdays weekends workdays weeks months hours minutes seconds",
+    "round round_whole": "sqrt root square cube log ln hundred thousand times plus minus divided",
+    "circle_area circle_circumference": "diameter sphere volume cylinder cone",
+    "rect_perimeter": "area volume",
+    "largest smallest": "second third fourth 2nd 3rd but next th nd rd",
+    "stdev": "population",
+    "mean mean2": "weighted geometric harmonic speed",
+    "add mul sub div total product": "choose permutations combinations primes binary hex hexadecimal octal",
+    "factors": "many below under between",
+    "compare convert convert_one": "plus minus times added subtract subtracted divided multiplied",
+    "letters count_letter": "third second first last fourth fifth th",
+    "percent_of": "mod modulo",
+}
 
 
 OPS: Mapping[str, Op] = _table()

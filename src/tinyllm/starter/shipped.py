@@ -11,6 +11,8 @@ from tinyllm.types import JSON
 _ROOT = Path(str(resources.files("tinyllm.starter")))
 WEIGHTS = _ROOT / "weights"
 NETWORKS = _ROOT / "networks"
+# Built-in models of two files: the second reads what the first is not sure of.
+TOGETHER: Mapping[str, tuple[str, str]] = {"readers": ("reader.linear", "reader.gguf")}
 
 
 def networks() -> list[str]:
