@@ -46,7 +46,7 @@ class NodeScope:
             try:
                 completion = await self._once(backend, prompt)
             except BackendError as error:
-                breaker.failed()
+                breaker.failed(error)
                 self.emit("model_called", model=backend.name, error=error.message, attempt=attempt)
                 asked = (error.retry_after or 0.0) if isinstance(error, BackendBusy) else 0.0
                 if not error.retryable or attempt >= retries or breaker.open or asked > LONGEST_WAIT:
