@@ -26,15 +26,17 @@ PATTERNS = 20_000  # examples drawn from patterns, for the linear models
 COPIES = 8  # of each human row of a skill
 
 WHAT: Mapping[str, str] = {
-    "reader.gguf": "This Llama, trained from scratch, reads a request into one tool call over what stands in "
-    "the request, or refuses.",
-    "reader.linear": "This softmax regression over hashed n-grams reads as `reader.gguf` does; the gate asks it "
-    "where the neuron is not sure.",
+    "reader.linear": "This softmax regression over hashed n-grams reads a request into one tool call over what "
+    "stands in the request, or refuses.",
+    "reader.gguf": "This Llama, trained from scratch, reads as `reader.linear` does, what that is not sure of.",
     "router.linear": "This softmax regression over hashed n-grams chooses the route of a request.",
     "plain.gguf": "This Llama of the neuron's size says answers outright, without tools: it stands for one model "
     "alone in `tinyllm demo`.",
 }
-TABLES: Mapping[str, Sequence[str]] = {"reader.gguf": ("neuron", "network"), "reader.linear": ("linear",)}
+TABLES: Mapping[str, Sequence[str]] = {
+    "reader.gguf": ("neuron", "network"),
+    "reader.linear": ("linear", "network"),
+}
 ROUTER_FIGURE = "router, right route of the skills' rows"
 
 Card = dict[str, JSON]
@@ -134,7 +136,7 @@ def _page(file: str, card: Card, measured: Mapping[str, Any]) -> Iterator[str]:
     rows = list(_figures(file, measured)) if measured else []
     if rows:
         yield from ("", "## Figures", "")
-        yield "Five-fold cross-validation by near-duplicate group (`python benchmarks/readers.py`): models trained "
+        yield "Cross-validation by near-duplicate group (`python benchmarks/readers.py`): models trained"
         yield "alike, on requests by people that they had not seen. 95% Wilson intervals."
         yield from ("", "| of | requests | what | share | interval |", "|---|---|---|---|---|", *rows)
 
