@@ -79,6 +79,7 @@ def test_numbers(text: str, template: str, values: str) -> None:
         ("half of 10 plus 4", "0.5*10+4", "number"),
         ("square root of 16 plus 9", "sqrt(16)+9", "number"),
         ("double 5 plus 3", "2*5+3", "number"),
+        ("log10(100)", "log(100, 10)", "number"),
         ("factorial of 3 plus cube of 2", "factorial(3)+cube(2)", "number"),
     ],
 )

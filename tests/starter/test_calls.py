@@ -4,9 +4,11 @@ import json
 from importlib import resources
 from random import Random
 
+import pytest
+
 from tinyllm.errors import ToolError
 from tinyllm.protocols import ToolContext
-from tinyllm.slots import REFUSE, fill, literal_call
+from tinyllm.slots import REFUSE, fill, find, legal_calls, literal_call, read_call
 from tinyllm.slots.units import sorts
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import Example, patterns
@@ -52,3 +54,23 @@ async def test_the_units_tool_knows_every_unit_of_the_gazetteer() -> None:
     units = TOOLS["units"]()
     for name in sorts():
         await units.call({"value": 1, "from_unit": name, "to_unit": name}, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("how many weeks until christmas", "days_until d0"),
+        ("second largest of 4, 9 and 7", "largest l0"),
+        ("the population standard deviation of 1, 2 and 3", "stdev l0"),
+        ("area of a circle with diameter 10", "circle_area n0"),
+        ("sqrt 50 rounded to 2 decimals", "round n0 n1"),
+        ("6 choose 3", "mul n0 n1"),
+        ("multiply 3 by 4 then add 5", "mul n0 n1"),
+        ("3 hours minus 20 minutes", "compare n0 u0 n1 u1"),
+    ],
+)
+def test_a_call_that_answers_another_question_is_not_legal(text: str, call: str) -> None:
+    slots = find(text)
+    with pytest.raises(ToolError, match=r"leaves out|passes over"):
+        read_call(call, slots, OPS)
+    assert call not in legal_calls(slots, OPS)

@@ -161,7 +161,7 @@ def figures_of(slots: Slots, kinds: str) -> set[str]:
         for name, slot in slots.values.items()
         if slot.kind in kinds
         and (slot.kind != "n" or (slot.value != "1" and slot.text[:1].isdigit()))
-        and (slot.kind != "u" or slot.value != "day")
+        and (slot.kind != "u" or (slot.sort == "time" and slot.value != "day"))
     }
 
 

@@ -213,6 +213,12 @@ class _Reader:
         if token.text == "(":
             inner = self.nested(self.sum, at + 1)
             return (f"({inner[0]})", inner[1] + 1) if inner and self.text(inner[1]) == ")" else None
+        if token.text == "log" and self.text(at + 1).isdecimal() and self.text(at + 2) == "(":  # log10(100)
+            inner = self.nested(self.sum, at + 3)
+            if inner is None or self.text(inner[1]) != ")":
+                return None
+            self.operators += 1
+            return f"log({inner[0]}, {self.text(at + 1)})", inner[1] + 1
         if function := self.function(at):
             name, after = function
             inner = self.nested(self.atom, after)

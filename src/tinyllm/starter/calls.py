@@ -98,7 +98,9 @@ def _units() -> Iterator[Op]:
 def _dates() -> Iterator[Op]:
     def op(name: str, kinds: tuple[str, ...] = (), *alike: tuple[str, ...], **arguments: str) -> Op:
         operation = name.removesuffix("_from")
-        return Op(name, kinds, "dates", {"operation": operation, **arguments}, alike)
+        # Nothing may be left over: weeks until a date are another question.
+        whole = "nelu" if name.startswith("days_") else ""
+        return Op(name, kinds, "dates", {"operation": operation, **arguments}, alike, whole)
 
     yield op("today", (), ("date_of", "today"))
     yield op("weekday_today", (), ("weekday_of", "today"))
@@ -170,7 +172,7 @@ def _table() -> Mapping[str, Op]:
 
 # Words that make another question of an operation, which no operation here answers.
 _UNLESS: Mapping[str, str] = {
-    "days_until days_since days_between": "business weekdays weekends workdays weeks months hours minutes seconds",
+    "days_until days_since days_between": "business weekdays weekends workdays",
     "round round_whole": "sqrt root square cube log ln hundred thousand times plus minus divided",
     "circle_area circle_circumference": "diameter sphere volume cylinder cone",
     "rect_perimeter": "area volume",
