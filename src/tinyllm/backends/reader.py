@@ -61,7 +61,7 @@ class LinearReader:
 
         figures = figures_of(slots, KINDS)
         key = (
-            frozenset(allowed(slots, self.ops)),
+            frozenset(self.ops.keys() - allowed(slots, self.ops).keys()),  # mostly none, and kept small
             tuple(
                 (name, slot.value if slot.sort == "time" else slot.sort, name in figures)
                 for name, slot in slots.values.items()
