@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Mask = np.ndarray[Any, Any]
 
 _REBUILD = "run `tinyllm starter train` to rebuild it"
-_MOST_MASKS = 5_000
+_MOST_MASKS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
