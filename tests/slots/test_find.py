@@ -92,6 +92,7 @@ def test_expressions(text: str, value: str, sort: str) -> None:
 @pytest.mark.parametrize(
     ("text", "template"),
     [
+        ("0X", "e0"),
         ("20% of 50", "n0 % of n1"),
         ("half of 50", "n0 of n1"),
         ("the square root of 16", "the square root of n0"),

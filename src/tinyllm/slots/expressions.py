@@ -151,7 +151,7 @@ class _Reader:
         return text, end
 
     def is_glued(self, at: int) -> bool:
-        return at > 0 and self.tokens[at - 1].end == self.tokens[at].start
+        return 0 < at < len(self.tokens) and self.tokens[at - 1].end == self.tokens[at].start
 
     def is_times(self, at: int) -> bool:
         """Whether an x multiplies: a number, a parenthesis or a variable follows it."""
