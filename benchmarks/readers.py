@@ -21,16 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinyllm.backends.folding import complete
 from tinyllm.backends.llamacpp import LlamaCpp, Options
-from tinyllm.backends.neuron import NeuronBackend, NeuronReader
+from tinyllm.backends.neuron import NeuronBackend
 from tinyllm.backends.reader import LinearBackend, LinearRouter, vector
 from tinyllm.backends.reading import Cascade
 from tinyllm.cli.trainer import LabTrainer
 from tinyllm.engine import Engine
 from tinyllm.errors import ToolError
 from tinyllm.graph import parse
-from tinyllm.protocols import Parts, Tool, ToolContext
-from tinyllm.slots import REFUSE, Slots, fill, find, literal_call
+from tinyllm.protocols import Backend, Parts, Tool, ToolContext
+from tinyllm.slots import REFUSE, find, literal_call
 from tinyllm.starter import human, shipped
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import examples
@@ -38,10 +39,9 @@ from tinyllm.starter.linear import ROUTES, skill, train_reader, train_router
 from tinyllm.starter.neuron import train_neuron
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import Message, Request, ToolCall
+from tinyllm.types import Message, Prompt, Request, ToolCall
 
 GROUPS = ("calculation and conversion", "other skills", "other intents", "out of scope")
-LEAST = 0.5  # a reader alone makes no call below this probability, as its backend
 TABLE = tuple(sorted({op.tool for op in OPS.values() if op.tool}))
 MOMENTS = ((1.79e9, 1), (1.7312e9, 2))  # clocks and seeds under which two calls must compute the same
 
@@ -128,39 +128,27 @@ class Fold:
 
     def __init__(self, seen: Sequence[human.Row], folder: Path, options: argparse.Namespace) -> None:
         drawn = examples(options.seed, options.patterns, seen, copies=options.copies)
+        folder.mkdir(parents=True, exist_ok=True)
         start = time.process_time()
-        self.linear = train_reader(drawn, seed=options.seed)
+        linear = train_reader(drawn, seed=options.seed).model
         self.seconds = {"linear": time.process_time() - start}
         start = time.process_time()
         self.router = train_router(drawn, seed=options.seed)
         self.seconds["router"] = time.process_time() - start
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "reader.linear").write_bytes(self.linear.model.to_bytes())
+        (folder / "reader.linear").write_bytes(linear.to_bytes())
         (folder / "router.linear").write_bytes(self.router.to_bytes())
-        card = folder / "reader.json"
+        file, card = folder / "reader.gguf", folder / "reader.json"
         if not card.exists():
             made = train_neuron(
-                LabTrainer(),
-                seen,
-                folder / "reader.gguf",
-                seed=options.seed,
-                quick=options.quick,
-                progress=tell,
+                LabTrainer(), seen, file, seed=options.seed, quick=options.quick, progress=tell
             )
             card.write_text(json.dumps(made), encoding="utf-8")
         self.seconds["neuron"] = json.loads(card.read_text(encoding="utf-8"))["seconds"]
-        raw = Options(path=folder / "reader.gguf", template="raw", context=512)
-        self.inner = LlamaCpp("reader", raw)
-        self.neuron = NeuronReader(self.inner, OPS)
+        inner = LlamaCpp("reader", Options(path=file, template="raw", context=512))
+        self.linear = LinearBackend("reader", folder / "reader.linear", OPS)
+        self.neuron = NeuronBackend("reader", inner, OPS)
         self.parts = Parts(
-            {
-                "reader": Cascade(
-                    "reader",
-                    LinearBackend("reader", folder / "reader.linear", OPS),
-                    NeuronBackend("reader", self.inner, OPS),
-                    OPS,
-                )
-            },
+            {"reader": Cascade("reader", self.linear, self.neuron, OPS)},
             {name: TOOLS[name]() for name in TABLE},
             {"skills": LinearRouter(folder / "router.linear")},
         )
@@ -174,31 +162,25 @@ class Fold:
         self.store = await open_store("memory:")
         engine = Engine(resolve, lambda _: self.parts, self.store)
 
-        async def linear(text: str) -> ToolCall | None:
-            reading = self.linear.read(slots := find(text))
-            return call_of(reading.call, slots) if reading.probability >= LEAST else None
+        specs = tuple(tool.spec for tool in self.parts.tools.values())
 
-        async def neuron(text: str) -> ToolCall | None:
-            reading, _ = await self.neuron.read(slots := find(text))
-            return call_of(reading.call, slots) if reading.probability >= LEAST else None
+        def alone(reader: Backend) -> Ask:
+            async def ask(text: str) -> ToolCall | None:
+                done = await complete(reader, Prompt((Message("user", text),), tools=specs))
+                return None if done.tool_calls[0].name == REFUSE else done.tool_calls[0]
+
+            return ask
 
         async def network(text: str) -> ToolCall | None:
             reply = await engine.run(Request((Message("user", text),), seed=1))
             return reply.tool_calls[-1].call if reply.status == "answered" else None
 
-        return {"linear": linear, "neuron": neuron, "network": network}
+        return {"linear": alone(self.linear), "neuron": alone(self.neuron), "network": network}
 
     async def close(self) -> None:
-        await self.inner.close()
+        await self.neuron.close()
         await self.store.close()
         self.parts.tools["algebra"].close()  # type: ignore[attr-defined]  # it has a process to end
-
-
-def call_of(call: str, slots: Slots) -> ToolCall | None:
-    try:
-        return fill(call, slots, OPS)
-    except ToolError:
-        return None
 
 
 def tell(step: int, steps: int, loss: float) -> None:

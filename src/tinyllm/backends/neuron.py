@@ -6,7 +6,6 @@ nor about which engine runs the model.
 """
 
 import re
-from collections.abc import Collection
 
 from tinyllm.backends.folding import complete
 from tinyllm.backends.reading import ReaderBackend, Reading
@@ -56,59 +55,40 @@ def unspell(text: str) -> str:
     return " ".join(re.findall(r"<(\w+)>", text))
 
 
-class NeuronReader:
-    """Reads a request into a call with the model behind `inner`, which takes grammars and gives scores."""
+class NeuronBackend(ReaderBackend):
+    """Reads with the model behind `inner`, which takes grammars and gives scores."""
 
-    def __init__(self, inner: Backend, ops: Ops) -> None:
+    def __init__(self, name: str, inner: Backend, ops: Ops) -> None:
+        super().__init__(name, ops)
         self.inner = inner
-        self.ops = ops
 
-    async def read(
-        self,
-        slots: Slots,
-        tools: Collection[str] | None = None,
-        *,
-        adapter: str | None = None,
-        timeout: float = 60.0,
-    ) -> tuple[Reading, Cost]:
-        """The call that the model says, among those of these `tools` (all, where none are given) or a refusal.
+    async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
+        """The call that the model says, or a refusal; raises ToolError for a request that is too long to read.
 
         Its probability is what the model gave these tokens before the grammar cut anything off, so few tools
-        make no reading surer. Raises ToolError for a request that is too long to read.
+        make no reading surer.
         """
         text = encode(slots)
         if len(text.encode()) > MOST_BYTES:
             raise ToolError(f"the question is longer than the {MOST_BYTES} bytes or so that are read")
-        ops = self.ops if tools is None else {n: op for n, op in self.ops.items() if op.tool in ("", *tools)}
-        prompt = Prompt(
+        offered = {"", *(tool.name for tool in prompt.tools)}
+        legal = grammar(slots, {name: op for name, op in self.ops.items() if op.tool in offered})
+        asked = Prompt(
             (Message("user", text),),
             sampling=Sampling(max_tokens=_MOST_TOKENS),
-            grammar=re.sub('"([^"]+)"', lambda quoted: f'"{spell(quoted[1])}"', grammar(slots, ops)),
-            adapter=adapter,
+            grammar=re.sub('"([^"]+)"', lambda quoted: f'"{spell(quoted[1])}"', legal),
+            adapter=prompt.adapter,
             scores=True,
-            timeout=timeout,
+            timeout=prompt.timeout,
         )
-        done = await complete(self.inner, prompt)
+        done = await complete(self.inner, asked)
         if done.probability is None:
-            raise BadReply(
-                f"model {self.inner.name!r} tells no log-probabilities", hint="read with one that does"
-            )
+            message = f"model {self.inner.name!r} tells no log-probabilities"
+            raise BadReply(message, hint="read with one that does")
         return Reading(unspell(done.text), min(1.0, done.probability)), done.cost
 
-
-class NeuronBackend(ReaderBackend):
-    """The reading model behind `inner`."""
-
-    def __init__(self, name: str, inner: Backend, ops: Ops) -> None:
-        super().__init__(name, ops)
-        self._reader = NeuronReader(inner, ops)
-
-    async def read(self, slots: Slots, prompt: Prompt) -> tuple[Reading, Cost]:
-        tools = {tool.name for tool in prompt.tools}
-        return await self._reader.read(slots, tools, adapter=prompt.adapter, timeout=prompt.timeout)
-
     async def probe(self) -> str:
-        return await self._reader.inner.probe()
+        return await self.inner.probe()
 
     async def close(self) -> None:
-        await self._reader.inner.close()
+        await self.inner.close()

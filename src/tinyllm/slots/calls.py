@@ -29,10 +29,10 @@ class Op:
 
     `arguments` are the tool's, with {0} for the first slot's value, {0:()} for it in brackets where it needs
     them, and the list ["{0}"] for the values of a list slot. `alike` are other ways to say the same with more
-    slots, in literal form: ("power", "{0}", "2") for square. `whole` are slot
-    kinds of which a call may leave no figure of the request out: computed from a part of them it would answer
-    another question. `unless` are words that say as much: the "second" largest, "sqrt" 50 rounded.
-    An operation without a tool refuses.
+    slots, in literal form: ("power", "{0}", "2") for square. An operation without a tool refuses.
+
+    `whole` are slot kinds of which a call may leave no figure of the request out: computed from a part of them
+    it would answer another question. `unless` are words that say as much: "second" largest, "sqrt" 50 rounded.
     """
 
     name: str

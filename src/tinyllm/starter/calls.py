@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tinyllm.slots import REFUSE, Op
 from tinyllm.slots.text import words_of
+from tinyllm.types import JSON
 
 _NUMBER = "e:number n"
 _CALENDAR = "u:day u:week u:fortnight u:month u:year"
@@ -79,20 +80,18 @@ def _algebra() -> Iterator[Op]:
 
 
 def _units() -> Iterator[Op]:
-    yield Op("convert", ("n", "u", "u"), "units", {"value": "{0}", "from_unit": "{1}", "to_unit": "{2}"})
-    yield Op(
-        "convert_one", ("u", "u"), "units", {"value": 1, "from_unit": "{0}", "to_unit": "{1}"},
-        (("convert", "1", "{0}", "{1}"),),
-    )  # fmt: skip
-    both = {"value": "{0}", "from_unit": "{1}", "second_value": "{2}", "second_unit": "{3}"}
-    yield Op("convert_sum", ("n", "u", "n", "u", "u"), "units", {**both, "to_unit": "{4}"})
-    two = {"value": "{0}", "from_unit": "{1}", "to_unit": "{2}", "also_to": "{3}"}
-    yield Op("convert_two", ("n", "u", "u", "u"), "units", two)
-    one_two = {"value": 1, "from_unit": "{0}", "to_unit": "{1}", "also_to": "{2}"}
-    yield Op(
-        "convert_one_two", ("u", "u", "u"), "units", one_two, (("convert_two", "1", "{0}", "{1}", "{2}"),)
-    )
-    yield Op("compare", ("n", "u", "n", "u"), "units", {"operation": "compare", **both})
+    def op(name: str, kinds: str, *alike: tuple[str, ...], **arguments: JSON) -> Op:
+        return Op(name, tuple(kinds.split()), "units", arguments, alike, whole="n")
+
+    one: dict[str, JSON] = {"value": 1, "from_unit": "{0}", "to_unit": "{1}"}
+    many: dict[str, JSON] = {"value": "{0}", "from_unit": "{1}", "to_unit": "{2}"}
+    both: dict[str, JSON] = {"value": "{0}", "from_unit": "{1}", "second_value": "{2}", "second_unit": "{3}"}
+    yield op("convert", "n u u", **many)
+    yield op("convert_one", "u u", ("convert", "1", "{0}", "{1}"), **one)
+    yield op("convert_sum", "n u n u u", **both, to_unit="{4}")
+    yield op("convert_two", "n u u u", **many, also_to="{3}")
+    yield op("convert_one_two", "u u u", ("convert_two", "1", "{0}", "{1}", "{2}"), **one, also_to="{2}")
+    yield op("compare", "n u n u", operation="compare", **both)
 
 
 def _dates() -> Iterator[Op]:
@@ -158,18 +157,6 @@ def _chance() -> Iterator[Op]:
     yield op("random_between", "n n", (), low="{0}", high="{1}")
 
 
-def _table() -> Mapping[str, Op]:
-    groups = (_calculator(), _lists(), _algebra(), _units(), _dates(), _time(), _text(), _chance())
-    table = {op.name: op for group in groups for op in group} | {REFUSE: Op(REFUSE)}
-    for names, words in _UNLESS.items():
-        for name in names.split():
-            table[name] = replace(table[name], unless=table[name].unless | words_of(words))
-    for op in table.values():
-        if op.tool == "units":
-            table[op.name] = replace(op, whole="n")
-    return table
-
-
 # Words that make another question of an operation, which no operation here answers.
 _UNLESS: Mapping[str, str] = {
     "days_until days_since days_between": "business weekdays weekends workdays",
@@ -185,6 +172,14 @@ _UNLESS: Mapping[str, str] = {
     "letters count_letter": "third second first last fourth fifth th",
     "percent_of": "mod modulo",
 }
+
+
+def _table() -> Mapping[str, Op]:
+    groups = (_calculator(), _lists(), _algebra(), _units(), _dates(), _time(), _text(), _chance())
+    unless = {name: words_of(words) for names, words in _UNLESS.items() for name in names.split()}
+    table = {op.name: replace(op, unless=unless.pop(op.name, op.unless)) for group in groups for op in group}
+    assert not unless, f"words that forbid unknown operations: {unless}"
+    return table | {REFUSE: Op(REFUSE)}
 
 
 OPS: Mapping[str, Op] = _table()
