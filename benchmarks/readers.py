@@ -34,7 +34,7 @@ from tinyllm.protocols import Backend, Parts, Tool, ToolContext
 from tinyllm.slots import REFUSE, find, literal_call
 from tinyllm.starter import human, shipped
 from tinyllm.starter.calls import OPS
-from tinyllm.starter.corpus import examples
+from tinyllm.starter.corpus import COPIES, PATTERNS, examples
 from tinyllm.starter.linear import ROUTES, skill, train_reader, train_router
 from tinyllm.starter.neuron import train_neuron
 from tinyllm.store import open_store
@@ -248,8 +248,10 @@ def main() -> None:
     )
     parser.add_argument("--data", default=os.environ.get("TINYLLM_DATA_DIR", "data"))
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--patterns", type=int, default=20_000, help="examples drawn from patterns")
-    parser.add_argument("--copies", type=int, default=8, help="refilled copies of each human row of a skill")
+    parser.add_argument("--patterns", type=int, default=PATTERNS, help="examples drawn from patterns")
+    parser.add_argument(
+        "--copies", type=int, default=COPIES, help="refilled copies of each human row of a skill"
+    )
     parser.add_argument("--quick", action="store_true", help="a neuron that is hardly trained, for a trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", type=Path, help="a folder for the models; neurons found there are kept")

@@ -18,6 +18,8 @@ from tinyllm.starter import fillers, formulas
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.human import SKILLS, Row
 
+PATTERNS = 20_000  # examples drawn from patterns, for a model or for an epoch
+COPIES = 8  # refilled copies of each human row of a skill
 _PLACE = re.compile(r"\{([a-z])(\d)\}(th\b)?")
 _MACRO = re.compile(r"\$([A-Z]+)")
 _SINGULAR_AFTER = frozenset(("a", "an", "one", "per", "each", "every", "the"))
@@ -73,7 +75,9 @@ def patterns() -> Mapping[str, Sequence[Pattern]]:
     return found
 
 
-def examples(seed: int, n: int, rows: Sequence[Row] = (), *, copies: int = 8) -> list[Example]:
+def examples(
+    seed: int, n: int = PATTERNS, rows: Sequence[Row] = (), *, copies: int = COPIES
+) -> list[Example]:
     """Everything that a reader is trained on, shuffled: `n` examples from patterns, the human rows of the
     skills with `copies` more of each, and every other human row as it was written."""
     skills = [row for row in rows if row.intent in SKILLS]
@@ -86,11 +90,10 @@ def examples(seed: int, n: int, rows: Sequence[Row] = (), *, copies: int = 8) ->
 
 
 def from_patterns(seed: int, n: int, *, refusals: float = 0.15) -> list[Example]:
-    """`n` examples from patterns; `refusals` is the share of refused ones.
+    """`n` examples from patterns, of which a share of about `refusals` are refused.
 
-    An operation comes up the more often, the more ways of asking for it were written.
-
-    A filled pattern whose values cannot all be pointed at is drawn again.
+    An operation comes up in proportion to the patterns that were written for it. A filled pattern whose values
+    cannot all be pointed at is drawn again.
     """
     random = Random(seed)
     table = patterns()
@@ -105,7 +108,7 @@ def from_patterns(seed: int, n: int, *, refusals: float = 0.15) -> list[Example]
     return examples
 
 
-def from_humans(seed: int, rows: Iterable[Row], *, copies: int = 6) -> list[Example]:
+def from_humans(seed: int, rows: Iterable[Row], *, copies: int = COPIES) -> list[Example]:
     """Examples from human rows: each as it was written, and `copies` times with other values and dress.
 
     A row that is refused is only dressed. A row whose values the slots do not hold is left out.

@@ -1,6 +1,7 @@
 """What the reading neuron is trained on, and how long: a Llama from scratch that reads a request into a call.
 
-Knows nothing about the trainer beyond its seam, nor about how the model is asked (`backends/neuron.py`).
+How requests and calls are spelled is `backends/neuron.py`'s, so that the model is asked as it was taught.
+Knows nothing about the trainer beyond its seam, nor about which engine runs the model.
 """
 
 import re
@@ -15,13 +16,11 @@ from tinyllm.protocols import Recipe, Trainer
 from tinyllm.slots.calls import MOST_OF_A_KIND
 from tinyllm.slots.find import KINDS
 from tinyllm.starter.calls import OPS
-from tinyllm.starter.corpus import from_humans, from_patterns
+from tinyllm.starter.corpus import PATTERNS, from_humans, from_patterns
 from tinyllm.starter.human import SKILLS, Row
 from tinyllm.types import JSON
 
 RECIPE = Recipe(vocab=2048, width=128, layers=4, hidden=352, reading=400, steps=1100, batch=192, dropout=0.1)
-PATTERNS = 20_000  # examples of an epoch that are drawn from patterns
-COPIES = 8  # refilled copies of each human row of a skill
 OTHERS = 6_000  # human rows of other intents in an epoch: there are many, and they are easy
 _REUSED = 2  # epochs on one drawing, which takes a third of the time of training on it
 
@@ -37,7 +36,7 @@ def pairs(seed: int, people: Sequence[Row], patterns: int = PATTERNS) -> Callabl
     def drawn(drawing: int) -> Sequence[Pair]:
         random = Random(f"{seed} {drawing}")
         examples = from_patterns(random.getrandbits(32), patterns)
-        examples += from_humans(random.getrandbits(32), skills, copies=COPIES)
+        examples += from_humans(random.getrandbits(32), skills)
         chosen = random.sample(others, min(OTHERS, len(others)))
         examples += from_humans(random.getrandbits(32), chosen, copies=0)
         return [(encode(example.slots), spell(example.call)) for example in examples]
@@ -67,4 +66,4 @@ def train_neuron(
     if quick:
         recipe = replace(recipe, reading=2, steps=4)
     made = trainer.train(recipe, examples, out, seed=seed, progress=progress)
-    return {**made, "seed": seed, "human_rows": len(people)}
+    return {**made, "human_rows": len(people)}

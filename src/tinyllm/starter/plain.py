@@ -87,4 +87,4 @@ def train_plain(
     drawn = plain_pairs(seed, 300 if quick else PAIRS)
     recipe = replace(PLAIN, reading=2, steps=4) if quick else PLAIN
     made = trainer.train(recipe, lambda _: drawn, out, seed=seed, progress=progress)
-    return {**made, "seed": seed, "pairs": len(drawn)}
+    return {**made, "pairs": len(drawn)}

@@ -15,15 +15,12 @@ from typing import Any
 from tinyllm.errors import NotFound
 from tinyllm.protocols import Trainer
 from tinyllm.routing import Linear
-from tinyllm.starter.corpus import Example, examples
+from tinyllm.starter.corpus import PATTERNS, Example, examples
 from tinyllm.starter.human import FILE, Row, rows
 from tinyllm.starter.linear import train_reader, train_router
 from tinyllm.starter.neuron import train_neuron
 from tinyllm.starter.plain import train_plain
 from tinyllm.types import JSON
-
-PATTERNS = 20_000  # examples drawn from patterns, for the linear models
-COPIES = 8  # of each human row of a skill
 
 WHAT: Mapping[str, str] = {
     "reader.linear": "This softmax regression over hashed n-grams reads a request into one tool call over what "
@@ -61,13 +58,13 @@ def train(
     changes before all models are trained.
     """
     people = _people(data_dir)[:: 50 if quick else 1]
-    drawn = examples(seed, 1_000 if quick else PATTERNS, people, copies=COPIES)
+    drawn = examples(seed, 1_000 if quick else PATTERNS, people)
     makers: Mapping[str, Callable[[Path, Told], Card]] = {
         "reader.linear": lambda path, told: _linear(
-            train_reader(drawn, seed=seed, progress=told).model, drawn, path
+            train_reader(drawn, seed=seed, progress=told).model, drawn, people, path
         ),
         "router.linear": lambda path, told: _linear(
-            train_router(drawn, seed=seed, progress=told), drawn, path
+            train_router(drawn, seed=seed, progress=told), drawn, people, path
         ),
         "reader.gguf": lambda path, told: train_neuron(
             trainer, people, path, seed=seed, quick=quick, progress=told
@@ -89,7 +86,7 @@ def train(
             (Path(folder) / file).replace(out / file)
     measured = json.loads(figures.read_text(encoding="utf-8")) if figures else {}
     for file, card in cards.items():
-        card |= {"seed": seed, "bytes": manifest[file]["size"], "human_rows": len(people)}
+        card |= {"seed": seed, "bytes": manifest[file]["size"]}
         _write(out / f"{file}.md", "\n".join(_page(file, card, measured)) + "\n")
     _write(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     return cards
@@ -104,9 +101,10 @@ def _people(data_dir: Path | None) -> Sequence[Row]:
         return ()
 
 
-def _linear(model: Linear, drawn: Sequence[Example], path: Path) -> Card:
+def _linear(model: Linear, drawn: Sequence[Example], people: Sequence[Row], path: Path) -> Card:
     path.write_bytes(model.to_bytes())
-    return {"parameters": model.weights.size, "labels": len(model.labels), "examples": len(drawn)}
+    card: Card = {"parameters": model.weights.size, "labels": len(model.labels), "examples": len(drawn)}
+    return {**card, "human_rows": len(people)}
 
 
 def _write(path: Path, text: str) -> None:
@@ -117,9 +115,8 @@ def _page(file: str, card: Card, measured: Mapping[str, Any]) -> Iterator[str]:
     """The card of a model as a page."""
     yield from (f"# {file}", "", WHAT[file], "")
     yield f"- Size: {card['parameters']:,} weights of 8 bits, {card['bytes']:,} bytes"
-    people = card["human_rows"] if file != "plain.gguf" else 0
     data = "requests drawn from this project's patterns"
-    if people:
+    if people := card.get("human_rows"):
         data += f", and {people:,} requests by people ({FILE})"
     yield f"- Data: {data}"
     if people:
