@@ -214,8 +214,10 @@ async def test_leaving_early_hangs_up_so_that_the_server_stops() -> None:
         begun = asyncio.Event()
         task = asyncio.create_task(complete(backend, ask(), lambda _: begun.set()))
         await begun.wait()
+        assert not log.hung_up.is_set()
         task.cancel()
-        await asyncio.wait_for(log.hung_up.wait(), 5)
+        await asyncio.wait([asyncio.create_task(log.hung_up.wait())], timeout=5)
+        assert log.hung_up.is_set()
         await backend.close()
 
 

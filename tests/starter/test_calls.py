@@ -8,7 +8,7 @@ import pytest
 
 from tinyllm.errors import ToolError
 from tinyllm.protocols import ToolContext
-from tinyllm.slots import REFUSE, fill, find, legal_calls, literal_call, read_call
+from tinyllm.slots import REFUSE, fill, find, legal_calls, read_call
 from tinyllm.slots.units import sorts
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import Example, patterns
@@ -28,7 +28,8 @@ def test_every_label_is_a_call_of_the_table() -> None:
     for line in text.splitlines():
         row = json.loads(line)
         for literals in (row["call"], *row.get("also", [])):
-            literal_call(literals, OPS)
+            assert literals[0] in OPS, literals
+            assert len(literals) == 1 + len(OPS[literals[0]].kinds), literals
 
 
 async def test_every_operation_runs_in_its_tool() -> None:
@@ -53,7 +54,8 @@ async def test_every_operation_runs_in_its_tool() -> None:
 async def test_the_units_tool_knows_every_unit_of_the_gazetteer() -> None:
     units = TOOLS["units"]()
     for name in sorts():
-        await units.call({"value": 1, "from_unit": name, "to_unit": name}, CONTEXT)
+        same = await units.call({"value": 7, "from_unit": name, "to_unit": name}, CONTEXT)
+        assert same.value == 7, name
 
 
 @pytest.mark.parametrize(
