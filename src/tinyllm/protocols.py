@@ -7,7 +7,7 @@ values. Implementations live on the floors above and are joined in `cli/wiring.p
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from tinyllm.types import (
     JSON,
@@ -185,6 +185,42 @@ class RunRow:
     cost: Cost = field(default_factory=Cost)
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One step in the life of a network: the graph that its head became, and why.
+
+    Revision 0 is the graph of the file, all others follow from an `edit` ("rollback" among them). `changes`
+    are the edit as plain data: `graph.patch` applies them to the parent. `trial` is the one that proved it.
+    """
+
+    network: str
+    revision: int
+    graph: str
+    edit: str
+    reason: str
+    changes: Sequence[Mapping[str, JSON]] = ()
+    trial: str | None = None
+    created: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A change that was tried, adopted or not, with its evidence; `number` is its place in the ledger, from
+    1, None where nothing was looked at. `state` is "open" while the trial runs and where a kill cut it short.
+    """
+
+    id: str
+    network: str
+    edit: str
+    node: str
+    reason: str
+    state: Literal["open", "adopted", "rejected", "waiting"]
+    verdict: str = ""
+    number: int | None = None
+    evidence: Mapping[str, JSON] = field(default_factory=dict)
+    created: float | None = None
+
+
 class Store(Protocol):
     """Keeps runs, events, graph versions and tickets. Every method raises StoreError where it cannot.
 
@@ -279,7 +315,8 @@ class Candidate:
     """An answer on its way through the graph, with what supports it.
 
     `node` made it; `refused` marks a plain refusal; `caller_calls` are calls of tools that the caller brought
-    and must run; `probability` is what its model gave the least sure of its tool calls, where it tells.
+    and must run; `probability` is what its model gave the least sure of its tool calls, where it tells;
+    `truncated` says that the model ran out of tokens.
     """
 
     node: str
@@ -288,6 +325,7 @@ class Candidate:
     refused: bool = False
     caller_calls: tuple[ToolCall, ...] = ()
     probability: float | None = None
+    truncated: bool = False
 
 
 class Scope(Protocol):

@@ -3,13 +3,15 @@
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from tinyllm.errors import RequestError, RequestTooLarge
-from tinyllm.types import JSON, Budget, Cost, Message, Request, Sampling, ToolCall, ToolSpec
+from tinyllm.events import Event
+from tinyllm.types import JSON, Budget, Cost, Message, Request, SamplingWish, ToolCall, ToolSpec
 
 MAX_CHARACTERS = 200_000
 _FIRST, _END = -62_135_596_800, 253_402_300_800  # the Unix times that a calendar has
@@ -60,9 +62,9 @@ def from_json(data: Any) -> Request:
         )
         for turn in data["messages"]
     )
-    sampling = data["sampling"]
-    if sampling is not None:
-        sampling = Sampling(**{**sampling, "stop": tuple(sampling["stop"])})
+    sampling = SamplingWish(**(data["sampling"] or {}))
+    if "stop" in sampling:
+        sampling["stop"] = tuple(sampling["stop"])
     return Request(
         **{
             **data,
@@ -72,6 +74,11 @@ def from_json(data: Any) -> Request:
             "budget": Budget(**data["budget"]),
         }
     )
+
+
+def request_of(events: Sequence[Event]) -> Request:
+    """The request of a stored run, as it was answered: with its seed and clock."""
+    return from_json(events[0].data["request"])
 
 
 def _clean(text: str) -> str:

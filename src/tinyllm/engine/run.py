@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from tinyllm.engine.breaker import Breaker
 from tinyllm.engine.plan import Plan, make_plan
-from tinyllm.engine.request import checked, from_json, to_json
+from tinyllm.engine.request import checked, request_of, to_json
 from tinyllm.engine.scope import NodeScope, tool_run_json
 from tinyllm.errors import BudgetExceeded, RequestError, StoreError, TinyLLMError
 from tinyllm.events import Event, Kind
@@ -77,8 +77,7 @@ class Engine:
         self, run_id: str, *, tenant: str = "local", forced: Mapping[str, str] | None = None
     ) -> Reply:
         """A stored run once more: same request, seed and clock, with other choices where `forced` says so."""
-        first = (await self.store.events(run_id, tenant))[0]
-        request = from_json(first.data["request"])
+        request = request_of(await self.store.events(run_id, tenant))
         return await self.run(replace(request, forced={**request.forced, **(forced or {})}))
 
     async def _start(self, request: Request, *, listen: bool) -> "Run":
@@ -217,6 +216,7 @@ class Run:
             caller_calls=end.candidate.caller_calls if end.candidate else (),
             reason=end.reason,
             error=self.error if end.broken else None,
+            truncated=end.candidate.truncated if end.candidate else False,
         )
         finished = self.emit(
             "run_finished",
@@ -231,6 +231,8 @@ class Run:
             run_id=self.id,
             graph=reply.graph,
             ticket=end.ticket,
+            caller_calls=to_json(reply.caller_calls),
+            truncated=reply.truncated,
         )
         await self.engine.store.append(self.request.tenant, self.events)
         if self.queue is not None:

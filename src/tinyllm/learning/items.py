@@ -1,0 +1,74 @@
+"""The graded traffic that a network learns from: each request as it ran, with the verdict that counts.
+
+Knows nothing about how a verdict comes about, or what is learned from it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tinyllm.engine import fold, request_of
+from tinyllm.grading import calibrations, passed, verdicts
+from tinyllm.learning.traffic import Part, part_of
+from tinyllm.protocols import Store
+from tinyllm.slots import find
+from tinyllm.types import Grade, Request, Trace
+
+# Words of manners and grammar, which make no other question of a request.
+_SPARE = frozenset(
+    "a an and are can could do for hello hey hi i in is it me my now of ok okay on please quick question real"
+    " right so tell thank thanks that the there this to um what whats will would you".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One graded run. `request` holds the seed and clock that it ran under, `reference` the right answer
+    where it is known, `group` names its near-duplicates."""
+
+    request: Request
+    trace: Trace
+    grade: Grade
+    group: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was right."""
+        return passed(self.grade.score or 0.0)
+
+    @property
+    def reference(self) -> str | None:
+        """The right answer, where it is known."""
+        return self.grade.reference
+
+    def part(self, network: str) -> Part:
+        """The part of the network's traffic that it belongs to, for ever."""
+        return part_of(self.group, salt=network)
+
+
+def group_of(text: str) -> str:
+    """A name that near-duplicates share: the request's words, values and manners aside, in any order."""
+    words = {re.sub(r"^([a-z])\d+$", r"\1#", word) for word in find(text).template.split()}
+    kept = sorted(word for word in words - _SPARE if any(c.isalnum() for c in word))
+    return hashlib.sha256(" ".join(kept).encode()).hexdigest()[:16]
+
+
+async def gather(store: Store, *, tenant: str = "local", limit: int = 1000) -> list[Item]:
+    """The graded runs among the latest `limit`, oldest first. Raises StoreError."""
+    rows = [row for row in await store.runs(tenant=tenant, limit=limit) if row.status is not None]
+    latest = {row.run_id for row in rows}
+    grades = [grade for grade in await store.grades(tenant=tenant) if grade.run_id in latest]
+    trusted = [name for name, judge in calibrations(grades).items() if not judge.refused]
+    counting = verdicts(grades, trusted)
+    items = []
+    for row in reversed(rows):
+        if row.run_id in counting:
+            events = await store.events(row.run_id, tenant)
+            items.append(Item(request_of(events), fold(events), counting[row.run_id], group_of(row.question)))
+    return items
+
+
+def among(items: Iterable[Item], network: str, part: Part) -> Sequence[Item]:
+    """The items of one part of the network's traffic."""
+    return [item for item in items if item.part(network) == part]

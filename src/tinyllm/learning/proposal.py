@@ -1,0 +1,74 @@
+"""What a proposer sees, and what it returns: a changed graph with its reason. The seams of the learning loop.
+
+Knows nothing about how proposals are made or tried.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from tinyllm.graph import Graph
+from tinyllm.learning.items import Item
+from tinyllm.types import Request, Trace
+
+Edit = Literal["expand", "prompt", "tool", "model", "cascade", "merge", "prune", "harden"]
+
+Ask = Callable[[Request], Awaitable[Trace]]
+"""Runs a request on one graph, keeping nothing, and returns what happened."""
+
+
+class Bench(Protocol):
+    """Where graphs are tried, apart from the network that answers."""
+
+    def open(self, graph: Graph, files: Mapping[str, bytes]) -> AbstractAsyncContextManager[Ask]:
+        """The graph ready to answer. `files` are the model files by SHA-256 that no store holds yet.
+
+        Raises GraphError, SettingsError or ModelFileError for a graph that cannot be built.
+        """
+        ...
+
+    def effective(self, graph: Graph) -> Graph:
+        """The graph as it runs under the settings (a larger model of theirs joins it): its id is the runs'."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Requests of one node that are alike. `failing` is the share that failed; `items` are all of them."""
+
+    name: str
+    node: str
+    items: tuple[Item, ...]
+    examples: tuple[str, ...] = ()
+
+    @property
+    def failing(self) -> float:
+        return sum(not item.passed for item in self.items) / len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a cycle knows when proposals are made: of the traffic the propose part alone."""
+
+    head: Graph
+    items: Sequence[Item]
+    clusters: Sequence[Cluster]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change of the head and why. `files` are the new model files by SHA-256; `saves` marks a change that is
+    to cost less rather than to be right more often; `macs` is what making it cost."""
+
+    edit: Edit
+    node: str
+    reason: str
+    graph: Graph
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    saves: bool = False
+    macs: int = 0
+
+
+Proposer = Callable[[Findings], Awaitable[Sequence[Proposal]]]
