@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinyllm.errors import RequestError
 from tinyllm.events import Event
-from tinyllm.types import Budget, Message, Reply, Request, Sampling, ToolSpec
+from tinyllm.types import Budget, Message, Reply, Request, SamplingWish, ToolSpec
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -90,7 +90,7 @@ class Network:
         question: str | Sequence[Message],
         *,
         tools: Sequence[ToolSpec] = (),
-        sampling: Sampling | None = None,
+        sampling: SamplingWish | None = None,
         user: str = "local",
         session: str | None = None,
         budget: Budget | None = None,
@@ -107,7 +107,7 @@ class Network:
         return Request(
             messages,
             tools=tuple(tools),
-            sampling=sampling,
+            sampling=sampling or SamplingWish(),
             user=user,
             session=session,
             budget=budget or Budget(),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from tinyllm.errors import TinyLLMError
 
@@ -64,6 +64,19 @@ class Sampling:
     seed: int | None = None
 
 
+class SamplingWish(TypedDict, total=False):
+    """What a caller asks of the sampling; what is left out stays as the node has it."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...]
+    seed: int
+
+
+ToolChoice = Literal["auto", "required"]
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What was spent, on the one axis that all scales share; costs add up with `+`.
@@ -114,7 +127,8 @@ class Prompt:
 
     `json_schema` asks for an answer that is JSON of that schema, `grammar` for one in that GBNF grammar
     (a backend that has no grammars ignores it), `adapter` for a LoRA adapter by name,
-    `scores` for log-probabilities, `timeout` is in seconds.
+    `scores` for log-probabilities, `timeout` is in seconds. `tool_choice` may require a call, which not every
+    server enforces.
     """
 
     messages: tuple[Message, ...]
@@ -125,6 +139,7 @@ class Prompt:
     adapter: str | None = None
     scores: bool = False
     timeout: float = 60.0
+    tool_choice: ToolChoice = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +175,15 @@ class Request:
 
     `quality` is the cost-quality dial from 0 (cheapest) to 1 (best): below 0.5 a gate leaves out the checks
     that ask a model. `clock` is the Unix time that the run believes in; `forced` fixes the choice of the named
-    nodes; None lets the engine decide and record.
+    nodes; None lets the engine decide and record. `tools` are the caller's own: calls of them go out with the
+    reply, and `tool_choice` may ask for nothing else. An answer must be JSON of `json_schema`, where it is given.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
-    sampling: Sampling | None = None
+    tool_choice: ToolChoice = "auto"
+    json_schema: Mapping[str, JSON] | None = None
+    sampling: SamplingWish = field(default_factory=SamplingWish)
     user: str = "local"
     tenant: str = "local"
     session: str | None = None
@@ -195,7 +213,8 @@ class Reply:
     """The answer of a network. `route` lists node ids in the order in which they ran.
 
     `reason` says why there is no answer, where the status is refused or failed; `error` is what broke, where
-    it is failed; `caller_calls` are calls of the caller's own tools.
+    it is failed; `caller_calls` are calls of the caller's own tools; `truncated` says that the model ran out
+    of tokens.
     """
 
     answer: str
@@ -210,6 +229,7 @@ class Reply:
     caller_calls: tuple[ToolCall, ...] = ()
     reason: str = ""
     error: TinyLLMError | None = None
+    truncated: bool = False
 
 
 GradeKind = Literal["reference", "correction", "recompute", "judge", "thumb"]
