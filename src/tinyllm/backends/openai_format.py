@@ -47,6 +47,8 @@ def chat_body(prompt: Prompt) -> dict[str, JSON]:
             }
             for t in prompt.tools
         ]
+        if prompt.tool_choice != "auto":
+            body["tool_choice"] = prompt.tool_choice
     if prompt.json_schema is not None:
         body["response_format"] = {
             "type": "json_schema",

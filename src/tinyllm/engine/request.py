@@ -46,7 +46,7 @@ def checked(request: Request) -> Request:
     )
 
 
-def to_json(value: Request | Cost) -> JSON:
+def to_json(value: Request | Cost | Sequence[ToolCall]) -> JSON:
     """The value as plain JSON, in a quarter of the time of `asdict`."""
     return to_jsonable_python(value, fallback=dict)  # any mapping is a JSON object
 
@@ -62,7 +62,7 @@ def from_json(data: Any) -> Request:
         )
         for turn in data["messages"]
     )
-    sampling = SamplingWish(**(data["sampling"] or {}))
+    sampling: SamplingWish = dict(data["sampling"] or {})  # type: ignore[assignment]
     if "stop" in sampling:
         sampling["stop"] = tuple(sampling["stop"])
     return Request(

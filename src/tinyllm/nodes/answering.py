@@ -1,10 +1,13 @@
 """The nodes that answer: a specialist (a language model with tools) and a tool without a model."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from tinyllm.errors import GraphError
 from tinyllm.graph import Gate, Graph, Specialist, ToolNode, nearest
+from tinyllm.nodes.form import unmet
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
 
@@ -36,7 +39,11 @@ class SpecialistNode:
 
     async def run(self, scope: Scope) -> Outcome:
         messages = self._messages(scope)
-        specs = (*(tool.spec for tool in self.tools.values()), *scope.request.tools)
+        theirs = {tool.name for tool in scope.request.tools}
+        own = [tool.spec for name, tool in self.tools.items() if name not in theirs]
+        if scope.request.tool_choice == "required":
+            own = []  # or the call that is made may be one of ours
+        specs = (*own, *scope.request.tools)
         runs: list[ToolRun] = []
         odds: list[float] = []
         for _ in range(self.spec.turns):
@@ -48,10 +55,9 @@ class SpecialistNode:
                 reason = str(refusal.arguments.get("reason") or "the specialist cannot answer this")
                 return Outcome(Candidate(self.name, reason, tuple(runs), refused=True), failed=reason)
             if not completion.tool_calls:
-                return self._answer(completion, runs, min(odds, default=None))
+                return self._answer(scope, completion, runs, min(odds, default=None))
             if completion.probability is not None:
                 odds.append(completion.probability)
-            theirs = {tool.name for tool in scope.request.tools} - set(self.tools)
             if any(call.name in theirs for call in completion.tool_calls):
                 answer = Candidate(
                     self.name, completion.text, tuple(runs), caller_calls=completion.tool_calls
@@ -66,35 +72,45 @@ class SpecialistNode:
             messages += [_result(run) for run in made]
         return Outcome(failed=f"it made {self.spec.turns} rounds of tool calls without an answer")
 
-    def _prompt(self, messages: tuple[Message, ...], specs: tuple[ToolSpec, ...], scope: Scope) -> Prompt:
+    def _prompt(self, messages: tuple[Message, ...], specs: Sequence[ToolSpec], scope: Scope) -> Prompt:
         own = Sampling(self.spec.temperature, max_tokens=self.spec.max_tokens, seed=scope.context.seed)
         return Prompt(
             messages,
             tools=(*specs, REFUSE) if specs else (),
-            sampling=scope.request.sampling or own,
+            sampling=replace(own, **scope.request.sampling),
+            json_schema=scope.request.json_schema,
             adapter=self.spec.adapter,
             scores=self.scores,
             timeout=self.spec.timeout,
+            tool_choice=scope.request.tool_choice,
         )
 
     def _messages(self, scope: Scope) -> list[Message]:
-        """The conversation under the node's own prompt; the question stands as the entry node read it."""
+        """The conversation under the node's own prompt; the question stands as the entry node read it.
+
+        What the caller says as system joins the prompt: many models take one system message, at the start.
+        """
         system = [self.prompt] if self.prompt else []
+        system += [turn.content for turn in scope.request.messages if turn.role == "system"]
         if scope.facts:
             system.append("Known about the user:\n" + "\n".join(f"- {fact}" for fact in scope.facts))
         if scope.notes:
             system.append("An earlier answer was rejected: " + scope.notes[-1])
-        turns = list(scope.request.messages)
+        turns = [turn for turn in scope.request.messages if turn.role != "system"]
         last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
         if last is not None:
             turns[last] = Message("user", scope.text)
         return ([Message("system", "\n\n".join(system))] if system else []) + turns
 
-    def _answer(self, completion: Completion, runs: list[ToolRun], probability: float | None) -> Outcome:
-        text = completion.text.strip()
+    def _answer(
+        self, scope: Scope, completion: Completion, runs: list[ToolRun], probability: float | None
+    ) -> Outcome:
+        text, truncated = completion.text.strip(), completion.finish == "length"
         if not text:
             return Outcome(failed="it answered nothing")
-        return Outcome(Candidate(self.name, text, tuple(runs), probability=probability))
+        if (reason := unmet(scope.request, text)) is not None:
+            return Outcome(failed=reason)
+        return Outcome(Candidate(self.name, text, tuple(runs), probability=probability, truncated=truncated))
 
     async def _use(self, scope: Scope, call: ToolCall) -> ToolRun:
         tool = self.tools.get(call.name)
@@ -125,6 +141,8 @@ class Direct:
         run = await scope.use(self.tool, ToolCall(self.spec.tool, {self.spec.argument: scope.text}))
         if run.result is None:
             return Outcome(failed=run.error)
+        if (reason := unmet(scope.request, run.result.text)) is not None:
+            return Outcome(failed=reason)
         return Outcome(Candidate(self.name, run.result.text, (run,)))
 
 

@@ -11,6 +11,7 @@ from typing import cast
 
 from tinyllm.errors import TinyLLMError
 from tinyllm.graph import Gate, Graph, Specialist, Test
+from tinyllm.nodes.form import misfit
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.slots import figure, tells
 from tinyllm.types import JSON, Check, Message, Prompt, Sampling, ToolCall, ToolRun
@@ -77,17 +78,8 @@ class GateNode:
     async def _schema(self, test: Test, candidate: Candidate, scope: Scope) -> Check:
         if not candidate.text.strip():
             return Check("schema", False, "the answer is empty")
-        if test.json_schema is None:
-            return Check("schema", True)
-        import jsonschema
-
-        try:
-            jsonschema.validate(json.loads(candidate.text), dict(test.json_schema))
-        except json.JSONDecodeError as error:
-            return Check("schema", False, f"the answer is not JSON: {error.msg} at character {error.pos}")
-        except jsonschema.ValidationError as error:
-            return Check("schema", False, error.message[:200])
-        return Check("schema", True)
+        wrong = misfit(candidate.text, test.json_schema) if test.json_schema is not None else None
+        return Check("schema", wrong is None, wrong or "")
 
     async def _recompute(self, test: Test, candidate: Candidate, scope: Scope) -> Check:
         """Runs the calls that support the answer again, and looks for the last result in its text."""
