@@ -3,8 +3,11 @@
     TinyLLMError
     ├── GraphError            the network file is wrong                 mend the file
     ├── SettingsError         a setting is wrong or missing             mend the setting
+    ├── AccessError           no key, or one that may not do this       send the right key
+    │   └── Forbidden
     ├── RequestError          the request cannot be taken               change the request
     │   ├── RequestTooLarge
+    │   ├── RateLimited       too much at once                          wait, then ask again
     │   └── BudgetExceeded    time, tokens, money or steps are used up
     ├── NotFound              no such run, ticket, version or file      look up its name
     ├── BackendError          a model did not answer as it should       retry, or another model
@@ -55,6 +58,14 @@ class SettingsError(TinyLLMError):
     exit_code = 2
 
 
+class AccessError(TinyLLMError):
+    status = 401
+
+
+class Forbidden(AccessError):
+    status = 403
+
+
 class RequestError(TinyLLMError):
     status = 400
     exit_code = 2
@@ -62,6 +73,17 @@ class RequestError(TinyLLMError):
 
 class RequestTooLarge(RequestError):
     status = 413
+
+
+class RateLimited(RequestError):
+    """`retry_after` is in seconds."""
+
+    status = 429
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class BudgetExceeded(RequestError):

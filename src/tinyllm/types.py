@@ -177,9 +177,11 @@ class Request:
     that ask a model. `clock` is the Unix time that the run believes in; `forced` fixes the choice of the named
     nodes; None lets the engine decide and record. `tools` are the caller's own: calls of them go out with the
     reply, and `tool_choice` may ask for nothing else. An answer must be JSON of `json_schema`, where it is given.
+    `model` names the network that is asked, where there is more than one.
     """
 
     messages: tuple[Message, ...]
+    model: str = ""
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice = "auto"
     json_schema: Mapping[str, JSON] | None = None

@@ -78,7 +78,8 @@ class GateNode:
     async def _schema(self, test: Test, candidate: Candidate, scope: Scope) -> Check:
         if not candidate.text.strip():
             return Check("schema", False, "the answer is empty")
-        wrong = misfit(candidate.text, test.json_schema) if test.json_schema is not None else None
+        own = test.json_schema
+        wrong = misfit(candidate.text, own, patterns=True) if own is not None else None
         return Check("schema", wrong is None, wrong or "")
 
     async def _recompute(self, test: Test, candidate: Candidate, scope: Scope) -> Check:

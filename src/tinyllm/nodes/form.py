@@ -17,14 +17,16 @@ def unmet(request: Request, text: str) -> str | None:
     return misfit(text, request.json_schema) if request.json_schema is not None else None
 
 
-def misfit(text: str, schema: Mapping[str, JSON]) -> str | None:
-    """Why a text is not JSON of the schema; None where it is. `pattern` is not looked at."""
+def misfit(text: str, schema: Mapping[str, JSON], *, patterns: bool = False) -> str | None:
+    """Why a text is not JSON of the schema; None where it is. `patterns` are for schemas that can be trusted."""
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import extend
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    validator = extend(Draft202012Validator, {"pattern": lambda *_: ()})  # type: ignore[no-untyped-call]
+    validator = Draft202012Validator
+    if not patterns:
+        validator = extend(validator, {"pattern": lambda *_: ()})  # type: ignore[no-untyped-call]
     try:
         validator(dict(schema), registry=Registry()).validate(json.loads(text))
     except json.JSONDecodeError as error:
