@@ -312,14 +312,14 @@ async def test_a_tool_call_that_cannot_be_read_is_a_bad_reply(part: JSON) -> Non
 
 
 async def test_probing_finds_a_model_that_the_server_does_not_have() -> None:
-    listed = answer({"data": [{"id": "other:3b", "owned_by": "library"}]})
-    for script, found in ((listed, False), (answer({"data": [{"id": "tiny:latest"}]}), True)):
-        async with fault_server(script) as log:
+    other = [{"id": "other:3b", "owned_by": "library"}]
+    for rows, missing in ((other, ", only other:3b"), (None, "\n"), ([{"id": "tiny:latest"}], "")):
+        async with fault_server(answer({"object": "list", "data": rows})) as log:
             backend = model(log)
-            if found:
+            if not missing:
                 assert await backend.probe() == f"m: tiny at {log.url}"
             else:
-                with pytest.raises(BackendError, match="no model 'tiny', only other:3b") as error:
+                with pytest.raises(BackendError, match="no model 'tiny'" + missing) as error:
                     await backend.probe()
                 assert "`ollama pull tiny`" in error.value.hint
             await backend.close()

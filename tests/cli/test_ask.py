@@ -90,3 +90,11 @@ def test_a_chat_goes_on_and_ends(run: Run) -> None:
     talked = run("chat", "--json", stdin="one\n\ntwo\nexit\nthree\n")
     assert talked.exit_code == 0
     assert [json.loads(line)["status"] for line in talked.stdout.splitlines()] == ["answered"] * 2
+
+
+def test_a_chat_tells_a_long_refusal_once(run: Run) -> None:
+    asked = "who wrote hamlet?\nwho wrote macbeth?\n2 + 3\n8 choose 3\n8 choose 3\n"
+    first, *others = run("chat", "--network", "starter", stdin=asked).stdout.splitlines()
+    assert first.startswith("I can't answer that. I calculate")
+    reason = "No tool here computes what this asks for."
+    assert others == ["I can't answer that.", "2 + 3 = 5", reason, reason]

@@ -1,6 +1,7 @@
 """A network that is connected: to a server, to a larger model, to a person, to a folder of texts."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,18 @@ def test_the_ollama_network_answers_and_every_command_looks_at_it(run: Run, olla
     assert looked.stdout.count("ok   model") == 5
 
 
-def test_doctor_says_which_model_to_fetch(home: Path, run: Run) -> None:
+def test_doctor_says_which_models_to_fetch_and_once_that_the_server_is_silent(home: Path, run: Run) -> None:
     with chat_server(answer, "qwen2.5:0.5b") as chat:
         settings = f'[backends.ollama]\nkind = "openai"\nbase_url = "{chat.url}"\n'
         (home / "tinyllm.toml").write_text(settings, encoding="utf-8")
         looked = run("doctor", "--network", "ollama")
     assert looked.exit_code == 1
-    assert "ollama pull phi3" in looked.stdout
+    missing = ("granite-code:3b", "phi3", "qwen2.5:14b", "qwen2.5:3b")
+    assert sorted(re.findall(r"`ollama pull (\S+)`", looked.stdout)) == list(missing)
+    silent = run("doctor", "--network", "ollama")
+    assert silent.exit_code == 1
+    assert silent.stdout.count("cannot be reached") == silent.stdout.count("FAIL") == 1
+    assert "without it: dispatcher, coder, mathematician, writer, judge" in silent.stdout
 
 
 def test_a_larger_model_takes_what_the_starter_refuses(

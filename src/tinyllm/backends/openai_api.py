@@ -213,10 +213,11 @@ class OpenAI:
         text = await self._read(response, deadline)
         if response.status != 200:
             raise self._faults.of_status(response.status, response.headers, text)
-        rows = self._parse(text).get("data") or []
+        listed = self._parse(text)
+        rows = listed.get("data") or []  # null is how Ollama lists no models
         known = {str(row.get("id")): row.get("owned_by") for row in rows if isinstance(row, dict)}
         named = {model, f"{model}:latest"} & known.keys()
-        if known and not named and "llamacpp" not in known.values():  # llama.cpp answers under any name
+        if "data" in listed and not named and "llamacpp" not in known.values():  # that answers under any name
             raise self._faults.no_model(", ".join(sorted(known)))
         return f"{self.name}: {model} at {self._faults.url}"
 

@@ -48,8 +48,8 @@ class Faults:
 
     def _unreachable(self, why: str) -> BackendUnreachable:
         return BackendUnreachable(
-            f"model {self.name!r} cannot be reached at {self.url}: {why}",
-            hint=f"start the server (Ollama: `ollama serve`), or mend `base_url` of model {self.name!r}",
+            f"the server of {self.name!r} cannot be reached at {self.url}: {why}",
+            hint=f"start the server (Ollama: `ollama serve`), or mend `base_url` of {self.name!r}",
         )
 
     def of_status(self, status: int, headers: Mapping[str, str], body: str) -> BackendError:

@@ -1,5 +1,6 @@
 """`tinyllm chat`: a conversation; each question is asked with what was said before."""
 
+import re
 import sys
 import uuid
 
@@ -38,6 +39,7 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
     chosen = settings(network=network)
     session = uuid.uuid4().hex
     said: list[Message] = []
+    told: set[str] = set()  # sentences of refusals
     lines = sys.stdin
     asking = terminal(lines) and terminal()
     if asking:
@@ -66,10 +68,18 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
                 said.pop()
                 continue
             if not as_json:
-                click.echo(plain(reply.answer))
+                click.echo(plain(_news(reply.answer, told) if reply.status == "refused" else reply.answer))
             if asking:
                 note(route_line(reply))
             said.append(Message("assistant", reply.answer))
+
+
+def _news(refusal: str, told: set[str]) -> str:
+    """The sentences of a refusal that have not been told before, and are now; the first where all have been."""
+    sentences = re.split(r"(?<=[.!?])\s+", refusal)
+    news = [sentence for sentence in sentences if sentence not in told] or sentences[:1]
+    told.update(sentences)
+    return " ".join(news)
 
 
 def _tell(error: TinyLLMError) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from tinyllm.cli.output import json_flag, network_flag, print_json
 from tinyllm.errors import BackendUnreachable, TinyLLMError
 
 if TYPE_CHECKING:
-    from tinyllm.settings import Resolved
+    from tinyllm.graph import Graph, Model
+    from tinyllm.settings import Resolved, Settings
 
 _REBUILD = "install this package again, or rebuild the file with `tinyllm starter train`"
 _PACKAGES = (
@@ -82,13 +83,25 @@ async def findings(network: str | None) -> AsyncIterator[Finding]:
         yield finding
     if missing:
         return
+    from tinyllm.cli.wiring import load_graph
+
     yield await _store(resolved)
-    for finding in _neurons(resolved):
+    settings, graph = resolved.settings, None
+    try:
+        graph = load_graph(settings.network, settings)
+        yield Finding(f"network {graph.name}", True, f"{len(graph.nodes)} nodes, {graph.id}")
+    except TinyLLMError as error:
+        yield _fault(f"network {settings.network}", error)
+    models = graph.models if graph else {}
+    for finding in _neurons(models.values()):
         yield finding
-    async for finding in _models(resolved):
+    servers = await _servers(resolved, models)
+    for finding in servers.values():
         yield finding
-    async for finding in _backends(resolved):
-        yield finding
+    if graph:
+        silent = {name for name, finding in servers.items() if not finding.ok}
+        async for finding in _models(settings, graph, silent):
+            yield finding
 
 
 def _variables() -> Iterator[Finding]:
@@ -123,17 +136,13 @@ async def _store(resolved: "Resolved") -> Finding:
     return Finding("store", True, f"{size['runs']} runs, {size['bytes']} bytes in {resolved.settings.store}")
 
 
-def _neurons(resolved: "Resolved") -> Iterator[Finding]:
+def _neurons(models: Iterable["Model"]) -> Iterator[Finding]:
     """The shipped model files: needed where the network in use runs on them."""
     from hashlib import sha256
 
-    from tinyllm.cli.wiring import BUILTIN, load_graph
+    from tinyllm.cli.wiring import BUILTIN
     from tinyllm.starter.shipped import TOGETHER, files, weights
 
-    try:
-        models = [*load_graph(resolved.settings.network, resolved.settings).models.values()]
-    except TinyLLMError:
-        models = []  # told where the network's own turn comes
     named = [model.model for model in models if model.backend == BUILTIN]
     used = {file for name in named for file in TOGETHER.get(name, (name,))}
     for file in sorted({*files(), *used}):
@@ -152,20 +161,54 @@ def _neurons(resolved: "Resolved") -> Iterator[Finding]:
             yield Finding(what, ok, detail, _REBUILD, needed)
 
 
-async def _models(resolved: "Resolved") -> AsyncIterator[Finding]:
-    from tinyllm.cli.wiring import build_parts, load_graph
+async def _servers(resolved: "Resolved", models: Mapping[str, "Model"]) -> Mapping[str, Finding]:
+    """Servers of the settings: those that the user named or the network uses are needed, the others are not."""
+    from tinyllm.backends import build
 
-    settings = resolved.settings
+    found: dict[str, Finding] = {}
+    for name, known in resolved.settings.backends.items():
+        if known.kind != "openai":
+            continue
+        origins = (o for n, o in resolved.origins.items() if n.startswith(f"backends.{name}."))
+        used = [model for model, spec in models.items() if spec.backend == name]
+        needed = bool(used) or any(origin != "default" for origin in origins)
+        what = f"backend {name}"
+        try:
+            backend = build(name, known.kind, {"model": "any", **known.options})
+        except TinyLLMError as error:
+            found[name] = _fault(what, error, needed=needed)
+            continue
+        try:
+            found[name] = Finding(what, True, await backend.probe(), needed=needed)
+        except BackendUnreachable as error:
+            without = f"; without it: {', '.join(used)}" if used else ""
+            found[name] = Finding(what, False, error.message + without, error.hint, needed)
+        except TinyLLMError as error:  # it answers, if only that it has no model called "any"
+            found[name] = Finding(what, True, f"answers: {error.message}", needed=needed)
+        finally:
+            await backend.close()
+    return found
+
+
+async def _models(settings: "Settings", graph: "Graph", silent: Collection[str]) -> AsyncIterator[Finding]:
+    """The network's models, but not those on a silent server: that has been told."""
+    from tinyllm.cli.wiring import build_parts
+
     try:
-        graph = load_graph(settings.network, settings)
         parts = build_parts(graph, settings, Path(settings.network).parent)
     except TinyLLMError as error:
-        yield _fault(f"network {settings.network}", error)
+        yield _fault("models", error)
         return
-    yield Finding(f"network {graph.name}", True, f"{len(graph.nodes)} nodes, {graph.id}")
+    for name, router in parts.routers.items():
+        try:
+            await router.choose("", ())
+            yield Finding(f"model {name}", True, f"{name}: routes by {graph.models[name].model}")
+        except TinyLLMError as error:
+            yield _fault(f"model {name}", error)
     for name, backend in parts.backends.items():
         try:
-            yield Finding(f"model {name}", True, await backend.probe())
+            if graph.models[name].backend not in silent:
+                yield Finding(f"model {name}", True, await backend.probe())
         except TinyLLMError as error:
             yield _fault(f"model {name}", error)
         finally:
@@ -173,28 +216,3 @@ async def _models(resolved: "Resolved") -> AsyncIterator[Finding]:
     for tool in parts.tools.values():
         if hasattr(tool, "close"):
             tool.close()
-
-
-async def _backends(resolved: "Resolved") -> AsyncIterator[Finding]:
-    """Servers of the settings: those that the user named are needed, the predefined ones are not."""
-    from tinyllm.backends import build
-
-    for name, known in resolved.settings.backends.items():
-        if known.kind != "openai":
-            continue
-        origins = (o for n, o in resolved.origins.items() if n.startswith(f"backends.{name}."))
-        needed = any(origin != "default" for origin in origins)
-        what = f"backend {name}"
-        try:
-            backend = build(name, known.kind, {"model": "any", **known.options})
-        except TinyLLMError as error:
-            yield _fault(what, error, needed=needed)
-            continue
-        try:
-            yield Finding(what, True, await backend.probe(), needed=needed)
-        except BackendUnreachable as error:
-            yield _fault(what, error, needed=needed)
-        except TinyLLMError as error:  # it answers, if only that it has no model called "any"
-            yield Finding(what, True, f"answers: {error.message}", needed=needed)
-        finally:
-            await backend.close()
