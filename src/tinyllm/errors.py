@@ -10,6 +10,7 @@
     │   ├── RateLimited       too much at once                          wait, then ask again
     │   └── BudgetExceeded    time, tokens, money or steps are used up
     ├── NotFound              no such run, ticket, version or file      look up its name
+    ├── Conflict              another learner, or the file, was first   start over
     ├── BackendError          a model did not answer as it should       retry, or another model
     │   ├── BackendUnreachable
     │   ├── BackendTimeout
@@ -93,6 +94,12 @@ class BudgetExceeded(RequestError):
 
 class NotFound(TinyLLMError):
     status = 404
+
+
+class Conflict(TinyLLMError):
+    """What a change started from is no longer so."""
+
+    status = 409
 
 
 class BackendError(TinyLLMError):
