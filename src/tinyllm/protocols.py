@@ -228,11 +228,11 @@ class Store(Protocol):
     """
 
     async def append(self, tenant: str, events: Sequence["Event"]) -> None:
-        """Return once the events are committed; tokens are left out.
+        """Keep events of one run, given in order; return once they are committed. Tokens are left out.
 
-        Idempotent on `(run_id, sequence)`: of two that collide the first stays. A run's first append holds
-        its `run_started` (question, graph, seed, clock, user, session); `run_finished` (answer, status, cost)
-        completes its row.
+        The same append twice is kept once: what begins with the sequence of an append kept before changes
+        nothing. A run's first append begins with its `run_started` (question, graph, seed, clock, user,
+        session); `run_finished` (answer, status, cost), the last event of its append, completes its row.
         """
         ...
 

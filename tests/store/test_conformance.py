@@ -18,13 +18,10 @@ def ticket(ticket_id: str, *, tenant: str = "local", created: float = 10.0) -> T
 
 
 async def test_events_come_back_in_order_without_tokens(store: Store) -> None:
-    await store.append("local", [begin("r1")])
-    await store.append("local", reversed_tail(a_run("r1")))
+    await store.append("local", a_run("r1")[:1])
+    await store.append("local", a_run("r1")[3:])
+    await store.append("local", a_run("r1")[1:3])
     assert await store.events("r1") == [event for event in a_run("r1") if event.kind != "token"]
-
-
-def reversed_tail(events: list[Event]) -> list[Event]:
-    return [events[0], *reversed(events[1:])]
 
 
 async def test_a_run_is_folded_from_its_events(store: Store, clock: SetClock) -> None:
@@ -50,6 +47,17 @@ async def test_appending_again_changes_nothing(store: Store) -> None:
     await store.append("local", a_run("r1", question="other", answer="second"))
     assert (await store.events("r1"), await store.runs()) == before
     assert (await store.size())["events"] == 3
+
+
+async def test_an_append_that_begins_like_an_earlier_one_changes_nothing(store: Store) -> None:
+    await store.append("local", [begin("r1")])
+    await store.append("local", a_run("r1"))
+    assert [event.kind for event in await store.events("r1")] == ["run_started"]
+    assert [run.status for run in await store.runs()] == [None]
+    await store.append("local", a_run("r1", answer="first")[1:])
+    await store.append("local", a_run("r1", answer="second")[1:])
+    assert (await store.events("r1"))[-1].data["answer"] == "first"
+    assert [run.answer for run in await store.runs()] == ["first"]
 
 
 async def test_only_tokens_or_nothing_is_no_run(store: Store) -> None:

@@ -70,8 +70,7 @@ def test_a_store_outlives_the_event_loop_that_opened_it(url: str) -> None:
     asyncio.run(store.close())
 
 
-def test_opening_and_appending_import_no_sqlalchemy(url: str) -> None:
-    asyncio.run(stored_runs(url))
+def test_making_a_store_and_appending_import_no_sqlalchemy(url: str) -> None:
     program = (
         "import asyncio, sys; from tests.store.runs import append_until_killed;"
         "asyncio.run(append_until_killed(sys.argv[1], 'r', 1));"

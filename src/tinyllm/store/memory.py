@@ -1,6 +1,5 @@
 """The store that keeps nothing: the latest runs, in this process, until it ends."""
 
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,8 @@ class _Graded:
 @dataclass(slots=True)
 class _Run:
     row: RunRow
-    events: dict[int, Event] = field(default_factory=dict)
+    appends: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """How many events, and their JSON, by the sequence of the first."""
     grades: list[_Graded] = field(default_factory=list)
 
 
@@ -45,29 +45,31 @@ class MemoryStore:
 
     async def append(self, tenant: str, events: Sequence[Event]) -> None:
         self._check_open()
-        kept = [replace(e, data=json.loads(rows.to_json(e))) for e in events if e.kind != "token"]
-        created = self._now()
-        begun = {e.run_id: _Run(rows.begun(tenant, e, created)) for e in kept if e.kind == "run_started"}
-        for event in kept:
-            if event.run_id not in begun and (tenant, event.run_id) not in self._runs:
-                raise StoreError(
-                    f"run {event.run_id!r} is not in the store", hint="append its run_started event first"
-                )
-        for run_id, run in begun.items():
-            self._runs.setdefault((tenant, run_id), run)
-        for event in kept:
-            run = self._runs[tenant, event.run_id]
-            run.events.setdefault(event.sequence, event)
-            if event.kind == "run_finished" and run.row.status is None:
-                answer, status, cost = rows.ended(event)
-                run.row = replace(run.row, answer=answer, status=status, cost=cost)
+        kept = [event for event in events if event.kind != "token"]
+        if not kept:
+            return
+        first, last = kept[0], kept[-1]
+        text = rows.to_json(kept)
+        run = self._runs.get((tenant, first.run_id))
+        if run is None and first.kind == "run_started":
+            run = self._runs[tenant, first.run_id] = _Run(rows.begun(tenant, first, self._now()))
+        if run is None:
+            raise StoreError(
+                f"run {first.run_id!r} is not in the store", hint="append its run_started event first"
+            )
+        if first.sequence in run.appends:
+            return
+        run.appends[first.sequence] = len(kept), text
+        if last.kind == "run_finished" and run.row.status is None:
+            answer, status, cost = rows.ended(last)
+            run.row = replace(run.row, answer=answer, status=status, cost=cost)
         self._make_room()
 
     async def events(self, run_id: str, tenant: str = "local") -> Sequence[Event]:
         run = self._runs.get((tenant, run_id))
         if run is None:
             raise rows.unknown("run", run_id)
-        return _in_order(run)
+        return _events(run)
 
     async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
         return [run.row for run in reversed(self._runs.values()) if run.row.tenant == tenant][:limit]
@@ -138,12 +140,12 @@ class MemoryStore:
 
     async def size(self) -> Mapping[str, int]:
         texts = [
-            *(rows.to_json(event) for run in self._runs.values() for event in run.events.values()),
+            *(text for run in self._runs.values() for _, text in run.appends.values()),
             *(source for _, source in self._graphs.values()),
         ]
         return {
             "runs": len(self._runs),
-            "events": sum(len(run.events) for run in self._runs.values()),
+            "events": sum(count for run in self._runs.values() for count, _ in run.appends.values()),
             "graphs": len(self._graphs),
             "tickets": len(self._tickets),
             "grades": sum(len(run.grades) for run in self._runs.values()),
@@ -153,7 +155,7 @@ class MemoryStore:
     async def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
         for run in list(self._runs.values()):
             if tenant in (None, run.row.tenant):
-                yield rows.exported_run(run.row, _in_order(run))
+                yield rows.exported_run(run.row, _events(run))
         for ticket in list(self._tickets.values()):
             if tenant in (None, ticket.tenant):
                 yield rows.exported_ticket(ticket)
@@ -196,5 +198,6 @@ class MemoryStore:
             raise StoreError("the store is closed", hint="open it again")
 
 
-def _in_order(run: _Run) -> list[Event]:
-    return [run.events[sequence] for sequence in sorted(run.events)]
+def _events(run: _Run) -> list[Event]:
+    texts = [text for _, (_, text) in sorted(run.appends.items())]
+    return [event for text in texts for event in rows.from_json(run.row.run_id, text)]

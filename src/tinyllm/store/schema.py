@@ -1,9 +1,10 @@
 """The tables, once, for every database. Knows nothing about how they are read or written.
 
-A new store is made from this page whole; an older one is brought here by the scripts in `migrations/`. So a
-change of a table is two edits: this page, and a new script. SQLAlchemy is imported by neither until a store
-has to be made or migrated: it costs 0.17 s of CPU, Alembic as much again, and a command that answers one
-question has a budget of one second.
+A new store is made from this page whole, through its text in `schema.sql`; an older one is brought here by the
+scripts in `migrations/`. So a change of a table is two edits and a command: this page, a new script, and
+`python -m tinyllm.store.schema`, which writes the text again. SQLAlchemy is imported only where a store has to
+be migrated: it costs 0.17 s of CPU, Alembic as much again, and a command that answers one question has a budget
+of one second.
 
 Every key begins with the tenant, so that one tenant can neither read nor collide with another's rows.
 """
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+SQLITE_SCRIPT = Path(__file__).with_name("schema.sql")
 READ_VERSION = "SELECT version_num FROM alembic_version"
 
 
@@ -69,18 +71,16 @@ def metadata() -> "MetaData":
     Table(
         "events",
         tables,
+        # One row for each append, since a row for each event would cost four times the CPU.
         Column("tenant", Text, primary_key=True),
         Column("run_id", Text, primary_key=True),
-        Column("sequence", Integer, primary_key=True),
-        Column("kind", Text, nullable=False),
-        Column("node", Text),
-        Column("at_ms", Float, nullable=False),
-        Column("data", Text, nullable=False),  # JSON
+        Column("sequence", Integer, primary_key=True),  # of the first event
+        Column("count", Integer, nullable=False),
+        Column("events", Text, nullable=False),  # JSON: a list of [sequence, kind, at_ms, node, data]
         Column("schema_version", Integer, nullable=False),
         ForeignKeyConstraint(
             ["tenant", "run_id"], ["runs.tenant", "runs.run_id"], name="events_of_run", ondelete="CASCADE"
         ),
-        sqlite_with_rowid=False,
     )
     Table(
         "graphs",
@@ -123,3 +123,21 @@ def metadata() -> "MetaData":
     )
     Table("alembic_version", tables, Column("version_num", String(32), primary_key=True))
     return tables
+
+
+def sqlite_script() -> str:
+    """The statements that make a new SQLite store in one transaction: what `schema.sql` is to hold."""
+    from sqlalchemy import create_mock_engine
+
+    made: list[str] = []
+    engine = create_mock_engine(
+        "sqlite://", lambda statement, *_: made.append(str(statement.compile(engine)))
+    )
+    metadata().create_all(engine, checkfirst=False)
+    made.append(f"INSERT INTO alembic_version VALUES ('{newest_version()}')")
+    lines = "".join(f"{text.strip()};\n" for text in ["BEGIN IMMEDIATE", *made, "COMMIT"]).expandtabs(4)
+    return "".join(f"{line.rstrip()}\n" for line in lines.splitlines())
+
+
+if __name__ == "__main__":
+    SQLITE_SCRIPT.write_text(sqlite_script(), encoding="utf-8", newline="\n")

@@ -6,7 +6,6 @@ every command 0.17 s of CPU; `schema` holds the tables that they speak of.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
@@ -24,11 +23,12 @@ from tinyllm.types import JSON, Cost, Grade
 T = TypeVar("T")
 
 _BEGIN_RUN = """
-INSERT INTO runs (tenant, run_id, user_id, session, graph, seed, clock, question, created, schema_version)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id) DO NOTHING"""
-_ADD_EVENT = """
-INSERT INTO events (tenant, run_id, sequence, kind, node, at_ms, data, schema_version)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id, sequence) DO NOTHING"""
+INSERT INTO runs (tenant, run_id, user_id, session, graph, seed, clock, question, created, schema_version,
+                  answer, status, macs, tokens_in, tokens_out, milliseconds, money)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id) DO NOTHING"""
+_ADD_EVENTS = """
+INSERT INTO events (tenant, run_id, sequence, count, events, schema_version)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id, sequence) DO NOTHING"""
 _END_RUN = """
 UPDATE runs SET answer = ?, status = ?, macs = ?, tokens_in = ?, tokens_out = ?, milliseconds = ?, money = ?
 WHERE tenant = ? AND run_id = ? AND status IS NULL"""
@@ -47,15 +47,15 @@ _REPLACE = "UPDATE grades SET replaced = ? WHERE number = ?"
 _RUNS = """
 SELECT number, run_id, tenant, user_id, session, graph, seed, clock, question, answer, status, created,
        macs, tokens_in, tokens_out, milliseconds, money FROM runs"""
-_EVENTS = """
-SELECT run_id, sequence, kind, at_ms, node, data FROM events
-WHERE tenant = ? AND run_id = ? ORDER BY sequence"""
+_EVENTS = "SELECT events FROM events WHERE tenant = ? AND run_id = ? ORDER BY sequence"
 _TICKETS = "SELECT ticket_id, run_id, tenant, question, reason, created, answer FROM tickets"
 _GRAPHS = "SELECT tenant, graph_id, name, source FROM graphs"
 _GRADES = """
 SELECT number, tenant, replaced, run_id, kind, grader, score, reason, reference, created FROM grades"""
 
-_TABLES = ("runs", "events", "graphs", "tickets", "grades")
+_SIZES = dict.fromkeys(("runs", "events", "graphs", "tickets", "grades"), "count(*)")
+_SIZES["events"] = "coalesce(sum(count), 0)"
+_NOT_ENDED = (None,) * 7  # answer, status and cost
 
 
 class SqlStore:
@@ -83,20 +83,19 @@ class SqlStore:
         kept = [event for event in events if event.kind != "token"]
         if not kept:
             return
-        created = self._now()
-        begun = [_run_row(rows.begun(tenant, e, created)) for e in kept if e.kind == "run_started"]
-        added = [
-            (tenant, e.run_id, e.sequence, e.kind, e.node, e.at_ms, rows.to_json(e), SCHEMA_VERSION)
-            for e in kept
-        ]
-        ended = [_end_row(tenant, e) for e in kept if e.kind == "run_finished"]
+        first, last = kept[0], kept[-1]
+        row = (tenant, first.run_id, first.sequence, len(kept), rows.to_json(kept), SCHEMA_VERSION)
+        end = _ended(last) if last.kind == "run_finished" else None
+        begin = None
+        if first.kind == "run_started":
+            begin = _begun(rows.begun(tenant, first, self._now())) + (end or _NOT_ENDED)
 
         def work(cursor: Cursor) -> None:
-            if begun:
-                cursor.executemany(_BEGIN_RUN, begun)
-            cursor.executemany(_ADD_EVENT, added)
-            if ended:
-                cursor.executemany(_END_RUN, ended)
+            if begin:
+                cursor.execute(_BEGIN_RUN, begin)
+            cursor.execute(_ADD_EVENTS, row)
+            if end and not begin and cursor.rowcount:
+                cursor.execute(_END_RUN, (*end, tenant, last.run_id))
 
         await self._writer.write(work)
 
@@ -164,9 +163,9 @@ class SqlStore:
         return [Grade(*row[3:]) for row in found]
 
     async def size(self) -> Mapping[str, int]:
-        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in _TABLES)
+        counts = ", ".join(f"(SELECT {count} FROM {table})" for table, count in _SIZES.items())
         (found,) = await self._select(f"SELECT {counts}")
-        return dict(zip(_TABLES, found, strict=True)) | {"bytes": self._database.bytes()}
+        return dict(zip(_SIZES, found, strict=True)) | {"bytes": self._database.bytes()}
 
     async def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
         only, values = _of(tenant)
@@ -267,7 +266,7 @@ def _exported_page(
 
 def _events(cursor: Cursor, tenant: str, run_id: str) -> list[Event]:
     found = _fetch(cursor, _EVENTS, tenant, run_id)
-    return [Event(*(*fields, json.loads(data))) for *fields, data in found]
+    return [event for (events,) in found for event in rows.from_json(run_id, events)]
 
 
 def _run(row: Sequence[Any]) -> RunRow:
@@ -275,12 +274,11 @@ def _run(row: Sequence[Any]) -> RunRow:
     return RunRow(*(*row[1:6], int(row[6]), *row[7:12], cost))
 
 
-def _run_row(run: RunRow) -> tuple[Any, ...]:
+def _begun(run: RunRow) -> tuple[Any, ...]:
     known = (run.tenant, run.run_id, run.user, run.session, run.graph)
     return (*known, str(run.seed), run.clock, run.question, run.created, SCHEMA_VERSION)
 
 
-def _end_row(tenant: str, event: Event) -> tuple[Any, ...]:
+def _ended(event: Event) -> tuple[Any, ...]:
     answer, status, cost = rows.ended(event)
-    spent = cost.macs, cost.tokens_in, cost.tokens_out, cost.milliseconds, cost.money  # as _END_RUN has them
-    return (answer, status, *spent, tenant, event.run_id)
+    return (answer, status, cost.macs, cost.tokens_in, cost.tokens_out, cost.milliseconds, cost.money)

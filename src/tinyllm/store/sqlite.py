@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinyllm.errors import StoreError
 from tinyllm.store.lock import FileLock, StoreBusy
-from tinyllm.store.schema import READ_VERSION, newest_version
+from tinyllm.store.schema import READ_VERSION, SQLITE_SCRIPT, newest_version
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -120,23 +120,22 @@ class Sqlite:
         try:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             found = connection.execute(READ_VERSION).fetchall() if "alembic_version" in tables else []
+            if not tables:
+                connection.executescript(SQLITE_SCRIPT.read_text(encoding="utf-8"))
+                return
         finally:
             connection.close()
         newest = newest_version()
-        if not found and tables:
+        if not found:
             raise StoreError(
                 f"{str(self._path)!r} is a database of another program", hint="name another file as the store"
             )
-        if not found:
-            from tinyllm.store.migrate import create
-
-            create(self._engine())
-        elif found[0][0] > newest:
+        if found[0][0] > newest:
             raise StoreError(
                 f"the store {str(self._path)!r} has schema {found[0][0]}, newer than {newest}",
                 hint="upgrade tinyllm-network, or name another store",
             )
-        elif found[0][0] < newest:
+        if found[0][0] < newest:
             from tinyllm.store.migrate import upgrade
 
             upgrade(self._engine())
@@ -162,7 +161,7 @@ class Sqlite:
         return connection
 
     def _engine(self) -> "Engine":
-        """SQLAlchemy on this file, for making and migrating tables."""
+        """SQLAlchemy on this file, for migrating tables."""
         from sqlalchemy import Connection, create_engine, event
         from sqlalchemy.pool import NullPool
 
