@@ -2,7 +2,8 @@
 
 import pytest
 
-from tinyllm.backends.reader import LinearBackend, LinearRouter
+from tinyllm.backends.gguf_file import inspect
+from tinyllm.backends.reader import LinearBackend, LinearRouter, load
 from tinyllm.errors import NotFound
 from tinyllm.graph import Graph, RouterNode, Specialist, parse
 from tinyllm.starter import shipped
@@ -30,6 +31,15 @@ def test_the_starter_knows_the_routes_and_tools_of_its_neurons() -> None:
     for tool, route in ROUTES.items():
         node = network.nodes.get(route)
         assert node is None or (isinstance(node, Specialist) and tool in node.tools)
+
+
+def test_the_starter_says_how_large_its_models_are() -> None:
+    def size(file: str) -> int:
+        path, sha256 = shipped.weights(file)
+        return inspect(path).parameters if path.suffix == ".gguf" else load(path, sha256).weights.size
+
+    for model in graph("starter").models.values():
+        assert model.parameters == sum(map(size, shipped.TOGETHER.get(model.model, (model.model,))))
 
 
 def test_an_unknown_name_names_the_known_ones() -> None:
