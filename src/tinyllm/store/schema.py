@@ -128,11 +128,10 @@ def metadata() -> "MetaData":
 def sqlite_script() -> str:
     """The statements that make a new SQLite store in one transaction: what `schema.sql` is to hold."""
     from sqlalchemy import create_mock_engine
+    from sqlalchemy.dialects.sqlite import dialect
 
     made: list[str] = []
-    engine = create_mock_engine(
-        "sqlite://", lambda statement, *_: made.append(str(statement.compile(engine)))
-    )
+    engine = create_mock_engine("sqlite://", lambda ddl, *_: made.append(str(ddl.compile(dialect=dialect()))))
     metadata().create_all(engine, checkfirst=False)
     made.append(f"INSERT INTO alembic_version VALUES ('{newest_version()}')")
     lines = "".join(f"{text.strip()};\n" for text in ["BEGIN IMMEDIATE", *made, "COMMIT"]).expandtabs(4)
