@@ -89,6 +89,23 @@ class Test(Spec):
     sure: float | None = Field(default=None, gt=0, le=1)
 
 
+class Learning(Spec):
+    """How the network may change itself.
+
+    A cluster of a node's traffic is worth a proposal from `failures` failed requests on, if they are at least
+    the share `failing` of it. A change must be proven to gain `gain` of all answers or more, may lose the share
+    `lost` of what any node got right, and `cost` times what an answer costs now. What is proven is adopted
+    when a person agrees (`ask`), by itself (`auto`), or not at all (`never`).
+    """
+
+    adopt: Literal["ask", "auto", "never"] = "ask"
+    failures: int = Field(default=5, ge=1)
+    failing: float = Field(default=0.2, gt=0, le=1)
+    gain: float = Field(default=0.03, gt=0, le=1)
+    lost: float = Field(default=0.02, ge=0, le=1)
+    cost: float = Field(default=20.0, ge=1)
+
+
 Next = Name | tuple[Name, ...]
 
 
@@ -215,6 +232,7 @@ class Graph(Spec):
     prompts: Mapping[Name, PromptText] = Field(default_factory=dict)
     tools: Mapping[Name, str] = Field(default_factory=dict)
     budgets: Budgets = Field(default_factory=Budgets)
+    learning: Learning = Field(default_factory=Learning)
     nodes: Mapping[Name, NodeSpec] = Field(min_length=1, max_length=10_000)
     human: Name | None = None
     protected: tuple[Name, ...] = ()

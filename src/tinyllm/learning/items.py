@@ -13,12 +13,13 @@ from tinyllm.grading import calibrations, passed, verdicts
 from tinyllm.learning.traffic import Part, part_of
 from tinyllm.protocols import Store
 from tinyllm.slots import find
+from tinyllm.slots.text import words_of
 from tinyllm.types import Grade, Request, Trace
 
 # Words of manners and grammar, which make no other question of a request.
-_SPARE = frozenset(
+_SPARE = words_of(
     "a an and are can could do for hello hey hi i in is it me my now of ok okay on please quick question real"
-    " right so tell thank thanks that the there this to um what whats will would you".split()
+    " right so tell thank thanks that the there this to um what whats will would you"
 )
 
 

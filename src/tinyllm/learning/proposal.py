@@ -14,6 +14,8 @@ from tinyllm.types import Request, Trace
 
 Edit = Literal["expand", "prompt", "tool", "model", "cascade", "merge", "prune", "harden"]
 
+READERS = ("builtin", "learned")  # backends whose models read no prompt and say when they do not know
+
 Ask = Callable[[Request], Awaitable[Trace]]
 """Runs a request on one graph, keeping nothing, and returns what happened."""
 

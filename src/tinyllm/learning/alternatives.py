@@ -1,0 +1,99 @@
+"""Proposals that put existing parts to other uses: another model, a larger one behind a check, one branch less.
+
+Each is a plain edit of the head, for the nodes that the worst clusters blame. Knows nothing about how a
+proposal is tried.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tinyllm.errors import GraphError
+from tinyllm.grading import node_of
+from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, put_nodes
+from tinyllm.graph.spec import Route
+from tinyllm.learning.proposal import READERS, Edit, Findings, Proposal
+
+SEEN = 20  # requests that a branch must have had before it can be found useless
+
+
+async def alternatives(findings: Findings) -> Sequence[Proposal]:
+    """Other models for the nodes of the failing clusters, alone or behind a check, and branches to prune."""
+    blamed = sorted({cluster.node for cluster in findings.clusters})
+    made = [
+        *(p for node in blamed for p in (*_models(findings.head, node), *_cascades(findings.head, node))),
+        *_prunings(findings),
+    ]
+    return [proposal for proposal in made if proposal.graph.id != findings.head.id]
+
+
+def _models(head: Graph, node: str) -> Iterator[Proposal]:
+    """The node on each other language model that answers somewhere in the network."""
+    spec = head.nodes[node]
+    if not isinstance(spec, Specialist):
+        return
+    for model in _answering(head):
+        if model != spec.model and head.models[model].backend == head.models[spec.model].backend:
+            put = spec.model_copy(update={"model": model, "adapter": None})
+            yield from _edit("model", head, node, f"{node} may do better on {model}", {node: put})
+
+
+def _cascades(head: Graph, node: str) -> Iterator[Proposal]:
+    """The node with a larger one behind it, for what it refuses or a judge of its own model rejects."""
+    spec = head.nodes[node]
+    if not isinstance(spec, Specialist) or spec.larger is not None:
+        return
+    size = head.models[spec.model].parameters
+    language = [m for m in _answering(head) if head.models[m].backend not in READERS]
+    larger = [m for m in language if head.models[m].parameters > size]
+    check, after = f"{node}-check", f"{node}-larger"
+    if not larger or check in head.nodes or after in head.nodes:
+        return
+    model = min(larger, key=lambda name: head.models[name].parameters)
+    nodes: dict[str, NodeSpec] = {after: spec.model_copy(update={"model": model, "adapter": None})}
+    if head.models[spec.model].backend in READERS:
+        nodes[node] = spec.model_copy(update={"larger": after})
+    else:
+        nodes[node] = spec.model_copy(update={"larger": after, "next": check})
+        nodes[check] = Gate(kind="gate", checks=(Test(check="judge", model=spec.model),), next=spec.next)
+    yield from _edit("cascade", head, node, f"{model} may answer what {node} cannot", nodes)
+
+
+def _prunings(findings: Findings) -> Iterator[Proposal]:
+    """The head without one branch that earlier growth added, where its traffic has another way."""
+    head = findings.head
+    for name, spec in head.nodes.items():
+        if not isinstance(spec, RouterNode) or len(spec.routes) < 2:
+            continue
+        for label, route in spec.routes.items():
+            branch = head.nodes[route.to]
+            used = sum(node_of(item.trace) == route.to for item in findings.items)
+            learned = isinstance(branch, Specialist) and head.models[branch.model].backend == "learned"
+            if not learned or route.to in head.protected or used < SEEN:
+                continue
+            left: Mapping[str, Route] = {key: way for key, way in spec.routes.items() if key != label}
+            nodes: Mapping[str, NodeSpec | None] = {
+                name: spec.model_copy(update={"routes": left}),
+                route.to: None,
+            }
+            reason = f"{route.to} may not be worth its price"
+            yield from _edit("prune", head, route.to, reason, nodes, saves=True)
+
+
+def _answering(head: Graph) -> list[str]:
+    """The models that answer at some node."""
+    return sorted({spec.model for spec in head.nodes.values() if isinstance(spec, Specialist)})
+
+
+def _edit(
+    edit: Edit,
+    head: Graph,
+    node: str,
+    reason: str,
+    nodes: Mapping[str, NodeSpec | None],
+    *,
+    saves: bool = False,
+) -> Iterator[Proposal]:
+    """The proposal, where it makes a legal graph."""
+    try:
+        yield Proposal(edit, node, reason, put_nodes(head, nodes), saves=saves)
+    except GraphError:
+        return

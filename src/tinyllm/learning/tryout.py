@@ -1,0 +1,94 @@
+"""Graphs tried on graded requests, and what a change of the graph gained. Nothing is tried twice in a cycle.
+
+Knows nothing about proposals, or what is decided from an outcome.
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from tinyllm.grading import node_of
+from tinyllm.graph import Graph
+from tinyllm.learning.items import Item
+from tinyllm.learning.proposal import Ask, Bench
+from tinyllm.learning.traffic import Outcome, Pair
+from tinyllm.types import Trace
+
+AT_A_TIME = 8  # requests that are tried at once
+
+Right = Callable[[Item, Trace], Awaitable[bool | None]]
+"""Whether a trace answers an item rightly; None where nobody can tell."""
+
+Tell = Callable[[str, int, int], None]
+"""Is told what is tried, how many requests are done, and of how many."""
+
+Answers = Mapping[str, tuple[bool | None, Trace]]
+"""Whether each run's request was answered rightly, and how, by the id of the run that first answered it."""
+
+
+class Tryout:
+    """Asks graphs on a bench and remembers what they answered."""
+
+    def __init__(self, bench: Bench, right: Right, tell: Tell) -> None:
+        self.bench = bench
+        self.right = right
+        self.tell = tell
+        self._known: dict[tuple[str, str], tuple[bool | None, Trace]] = {}
+
+    async def answers(
+        self, graph: Graph, items: Sequence[Item], what: str, files: Mapping[str, bytes] | None = None
+    ) -> Answers:
+        """How the graph answers the items, under the seeds and clocks of their runs.
+
+        A run of this very graph is not repeated. Raises what the bench raises for a graph that cannot be built.
+        """
+        own = self.bench.effective(graph).id
+        found: dict[str, tuple[bool | None, Trace]] = {}
+        waiting = iter(items)
+
+        async def work(ask: Ask) -> None:
+            for item in waiting:
+                run = item.trace.run_id
+                if (own, run) not in self._known:
+                    trace = item.trace if item.trace.graph == own else await ask(item.request)
+                    self._known[own, run] = (await self.right(item, trace), trace)
+                found[run] = self._known[own, run]
+                self.tell(what, len(found), len(items))
+
+        async with self.bench.open(graph, files or {}) as ask:
+            await asyncio.gather(*(work(ask) for _ in range(AT_A_TIME)))
+        return found
+
+
+def outcome(items: Sequence[Item], before: Answers, after: Answers) -> Outcome:
+    """What the second graph gained on the items that could be judged on both.
+
+    A slice is what one node of the first graph answered. Costs are money where any is known, else operations.
+    """
+    traces = [trace for answers in (before, after) for _, trace in answers.values()]
+    priced = any(trace.cost.money for trace in traces)
+
+    def price(trace: Trace) -> float:
+        return trace.cost.money if priced else float(trace.cost.macs)
+
+    pairs = []
+    for item in items:
+        (was, old), (now, new) = before[item.trace.run_id], after[item.trace.run_id]
+        if was is not None and now is not None:
+            costs = price(old), price(new)
+            pairs.append(Pair(item.trace.run_id, item.group, was, now, *costs, (f"node {node_of(old)}",)))
+    return Outcome.of(pairs)
+
+
+def nodes_with(fewest: int, items: Sequence[Item], answers: Answers) -> list[str]:
+    """The nodes that answered at least so many groups of the items, right or wrong."""
+    groups = {(node_of(answers[item.trace.run_id][1]), item.group) for item in items}
+    return sorted(node for node, count in Counter(node for node, _ in groups).items() if count >= fewest)
+
+
+def mean_cost(answers: Answers) -> float:
+    """What an answer cost on average, in money where any is known, else in operations."""
+    costs = [trace.cost for _, trace in answers.values()]
+    spent = math.fsum(cost.money for cost in costs) or math.fsum(cost.macs for cost in costs)
+    return spent / max(1, len(costs))

@@ -1,0 +1,34 @@
+"""Items of graded traffic and small networks, made by hand."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tinyllm.graph import Graph, parse
+from tinyllm.learning.items import Item, group_of
+from tinyllm.learning.proposal import Cluster, Findings
+from tinyllm.types import Cost, Grade, Message, Request, Span, Trace
+
+
+def an_item(
+    text: str, *, passed: bool, reference: str | None = None, node: str = "worker", run: str | None = None
+) -> Item:
+    """A graded run that `node` answered."""
+    run_id = run or f"r-{text}"
+    span = Span(node, "specialist", 0.0, 1.0, text="an answer")
+    trace = Trace(run_id, "g", text, "an answer", "answered", (span,), Cost(macs=10), 1.0)
+    request = Request((Message("user", text),), seed=1, clock=1.0)
+    return Item(
+        request, trace, Grade(run_id, "reference", "t", float(passed), reference=reference), group_of(text)
+    )
+
+
+def findings(head: Graph, *items: Item, node: str = "worker") -> Findings:
+    """One cluster of all items."""
+    return Findings(head, items, [Cluster("a kind", node, tuple(items))])
+
+
+def a_network(nodes: Mapping[str, Any], models: Mapping[str, Any], **fields: Any) -> Graph:
+    """A network named `net`; entry and exit are there already, `entry` leads to `worker`."""
+    every = {"entry": {"kind": "entry", "next": "worker"}, **nodes, "exit": {"kind": "exit"}}
+    return parse(json.dumps({"schema": 1, "name": "net", "models": models, "nodes": every, **fields}))
