@@ -153,6 +153,9 @@ def test_files_that_cannot_be_right_are_refused(config, tokenizer, tmp_path):
     assert not (tmp_path / "m.gguf").exists()
     with pytest.raises(ValueError, match="no adapter"):
         export.write_lora(model, tmp_path / "a.gguf")
+    for change in ({"mixer": "gru"}, {"window": 4}, {"position": "learned"}, {"pauses": True}):
+        with pytest.raises(ValueError, match=f"only a Llama .* {next(iter(change))}"):
+            export.write_gguf(Model(replace(config, **change)), tokenizer, tmp_path / "m.gguf")
     lora.attach(model)
     with pytest.raises(ValueError, match="detach"):
         export.write_safetensors(model, tokenizer, tmp_path / "s")

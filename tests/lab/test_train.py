@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tinyllm.errors import ModelFileError
 from tinyllm.lab import lora
 from tinyllm.lab.generate import greedy
 from tinyllm.lab.model import Config, Model
@@ -104,6 +106,61 @@ def test_a_model_that_is_broken_from_the_start_is_left_as_it_was():
     with pytest.raises(Diverged, match="step 0"):
         train(model, NEXT, Settings(steps=3, batch=60))
     assert model.embed.weight[3].isnan().all() and model.embed.weight[2].isfinite().all()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
+    settings = Settings(steps=9, batch=16, optimizer=optimizer, dropout=0.2)
+    whole, killed = Model(replace(CONFIG, norm="batch")), Model(replace(CONFIG, norm="batch"))
+    card = train(whole, NEXT, settings)
+
+    def kill(step, *_):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, NEXT, settings, kill, tmp_path / "c.pt", every=3)
+    seen = []
+    fresh = Model(replace(CONFIG, norm="batch"), seed=1)
+    resumed = train(fresh, NEXT, settings, lambda step, *_: seen.append(step), tmp_path / "c.pt")
+    assert seen == [7, 8, 9]
+    expected, got = whole.state_dict(), fresh.state_dict()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert (resumed.steps, resumed.tokens, resumed.macs, resumed.loss) == (
+        (card.steps, card.tokens, card.macs, card.loss)
+    )
+    finished = Model(replace(CONFIG, norm="batch"), seed=2)
+    train(finished, NEXT, settings, lambda *_: pytest.fail("nothing is left to do"), tmp_path / "c.pt")
+    assert torch.equal(finished.embed.weight, whole.embed.weight)
+    with pytest.raises(ValueError, match="other settings"):
+        train(fresh, NEXT, replace(settings, lr=1e-4), keep=tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "text"])
+def test_a_damaged_checkpoint_is_refused(damage, tmp_path):
+    path, model = tmp_path / "c.pt", Model(CONFIG)
+    settings = Settings(steps=2, batch=16)
+    train(model, NEXT, settings, keep=path)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    path.write_bytes({"flip": flipped, "cut": whole[:middle], "empty": b"", "text": b"weights"}[damage])
+    with pytest.raises(ModelFileError, match=r"'c\.pt' is damaged"):
+        train(model, NEXT, settings, keep=path)
+
+
+def test_a_run_that_blows_up_keeps_its_last_good_checkpoint(tmp_path):
+    model = Model(CONFIG)
+
+    def poison(step, *_):
+        if step == 5:
+            model.embed.weight.data.fill_(math.nan)
+
+    with pytest.raises(Diverged, match="step 5"):
+        train(model, NEXT, Settings(steps=9, batch=16), poison, tmp_path / "c.pt", every=2)
+    fresh, seen = Model(CONFIG), []
+    train(fresh, NEXT, Settings(steps=9, batch=16), lambda step, *_: seen.append(step), tmp_path / "c.pt")
+    assert seen == [5, 6, 7, 8, 9] and fresh.embed.weight.isfinite().all()
 
 
 def test_an_adapter_learns_while_the_base_stays_as_it_was():

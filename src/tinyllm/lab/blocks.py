@@ -1,28 +1,15 @@
-"""The parts that a block is made of: a position code, a mixer and a feed-forward network.
+"""A block: a mixer and a feed-forward network, each with a norm before it and a residual around it.
 
-A mixer moves information between positions, a feed-forward network (FFN) works on each position alone; a
-block is one of each, with a norm before and a residual around both. Each part says what a forward pass costs
-it. Nothing here knows in which order blocks run, nor what the model is for.
-
-Together they are the Llama architecture (Touvron et al. 2023), so that a model made of them exports as is.
+A mixer moves information between positions, a feed-forward network (FFN) works on each position alone.
+Nothing here knows in which order blocks run, nor what the model is for. With attention, SwiGLU and RMSNorm a
+block is a layer of Llama (Touvron et al. 2023), so that a model made of them exports as is.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# What a mixer remembers of the past; for attention keys and values, each (B, G, S, D).
-State = tuple[Tensor, Tensor]
-
-
-def weight_macs(module: nn.Module, rows: int) -> int:
-    """Multiply-accumulates of every projection in `module`, each applied to `rows` vectors."""
-    return rows * sum(weight.numel() for weight in module.parameters() if weight.ndim == 2)
-
-
-def weight_bytes(module: nn.Module) -> int:
-    """Bytes of weights that one use of `module` reads."""
-    return sum(weight.nbytes for weight in module.parameters())
+from tinyllm.lab.mixers import MIXERS, Here, Mixed, State, weight_macs
 
 
 class RMSNorm(nn.Module):
@@ -37,56 +24,17 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-class Rope(nn.Module):
-    """Rotary position embedding (Su et al. 2021): turns pairs of dimensions by the position.
+class BatchNorm(nn.BatchNorm1d):
+    """Standardise each dimension of (..., C) over all positions of a batch (Ioffe & Szegedy 2015).
 
-    Pairs are neighbours, as in the paper and in llama.cpp, and a turn is a product of complex numbers.
+    Evaluated (`model.eval()`), it takes the means and variances that training has seen on average.
     """
 
-    turns: Tensor  # (context, D/2), complex of length one
+    def __init__(self, width: int, eps: float):
+        super().__init__(width, eps=eps)
 
-    def __init__(self, dim: int, context: int, theta: float):
-        super().__init__()
-        speed = theta ** (-torch.arange(0, dim, 2, dtype=torch.float32) / dim)  # (D/2,) radians per position
-        angle = torch.outer(torch.arange(context, dtype=torch.float32), speed)
-        self.register_buffer("turns", torch.polar(torch.ones_like(angle), angle), persistent=False)
-
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """`x` (B, T, H, D), turned by `positions` (T,)."""
-        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, T, H, D/2)
-        return torch.view_as_real(pairs * self.turns[positions, None]).flatten(-2).type_as(x)
-
-
-class Attention(nn.Module):
-    """Causal self-attention; H query heads share G key-value heads (Ainslie et al. 2023)."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.heads, self.groups, self.dim = config.heads, config.groups, config.head_dim
-        self.q = nn.Linear(config.width, self.heads * self.dim, bias=False)
-        self.k = nn.Linear(config.width, self.groups * self.dim, bias=False)
-        self.v = nn.Linear(config.width, self.groups * self.dim, bias=False)
-        self.o = nn.Linear(self.heads * self.dim, config.width, bias=False)
-
-    def forward(self, x: Tensor, rope: Rope, positions: Tensor, past: State | None) -> tuple[Tensor, State]:
-        """`x` (B, T, C) at `positions` (T,), after a `past` of S; returns (B, T, C) and the new state."""
-        B, T, _ = x.shape
-        q = rope(self.q(x).view(B, T, self.heads, self.dim), positions).transpose(1, 2)  # (B, H, T, D)
-        k = rope(self.k(x).view(B, T, self.groups, self.dim), positions).transpose(1, 2)  # (B, G, T, D)
-        v = self.v(x).view(B, T, self.groups, self.dim).transpose(1, 2)  # (B, G, T, D)
-        mask = None
-        if past is not None:
-            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # (B, G, S + T, D)
-            if T > 1:
-                mask = torch.arange(k.shape[2], device=x.device) <= positions[:, None]  # (T, S + T)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=past is None, enable_gqa=self.heads != self.groups
-        )
-        return self.o(y.transpose(1, 2).reshape(B, T, -1)), (k, v)
-
-    def macs(self, B: int, T: int, seen: int) -> int:
-        """Cost of T new positions that attend over `seen` in all; masked pairs count as well."""
-        return weight_macs(self, B * T) + 2 * B * self.heads * self.dim * T * seen
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, -2)).view_as(x)
 
 
 class SwiGLU(nn.Module):
@@ -102,33 +50,38 @@ class SwiGLU(nn.Module):
         """(B, T, C) to (B, T, C)."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
 
-    def macs(self, B: int, T: int) -> int:
-        return weight_macs(self, B * T)
+
+class MLP(nn.Module):
+    """A dense feed-forward network: down(gelu(up(x))) (Hendrycks & Gimpel 2016)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.up = nn.Linear(config.width, config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        return self.down(F.gelu(self.up(x)))
 
 
-MIXERS = {"attention": Attention}
-FFNS = {"swiglu": SwiGLU}
+FFNS = {"swiglu": SwiGLU, "mlp": MLP}
+NORMS = {"rms": RMSNorm, "layer": nn.LayerNorm, "batch": BatchNorm}
 
 
 class Block(nn.Module):
     """One layer: x + mixer(norm(x)), then x + ffn(norm(x))."""
 
-    mixer: Attention
-    ffn: SwiGLU
-
-    def __init__(self, config):
+    def __init__(self, config, layer: int):
         super().__init__()
-        self.mixer_norm = RMSNorm(config.width, config.eps)
-        self.mixer = MIXERS[config.mixer](config)
-        self.ffn_norm = RMSNorm(config.width, config.eps)
+        norm = NORMS[config.norm]
+        self.mixer_norm = norm(config.width, config.eps)
+        self.mixer = MIXERS[config.mixers[layer % len(config.mixers)]](config, layer)
+        self.ffn_norm = norm(config.width, config.eps)
         self.ffn = FFNS[config.ffn](config)
 
-    def forward(self, x: Tensor, rope: Rope, positions: Tensor, past: State | None) -> tuple[Tensor, State]:
-        """`x` (B, T, C) at `positions` (T,); returns (B, T, C) and the state that the next call needs."""
-        mixed, state = self.mixer(self.mixer_norm(x), rope, positions, past)
-        x = x + mixed
-        return x + self.ffn(self.ffn_norm(x)), state
-
-    def macs(self, B: int, T: int, seen: int) -> int:
-        """Multiply-accumulates of B sequences of T new positions that look at `seen` positions in all."""
-        return self.mixer.macs(B, T, seen) + self.ffn.macs(B, T)
+    def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """`x` (B, T, C) after the `past`; returns (B, T, C), the state that the next call needs, and the cost."""
+        mixed = self.mixer(self.mixer_norm(x), here, past)
+        x = x + mixed.y
+        macs = mixed.macs + weight_macs(self.ffn, x.shape[0] * x.shape[1])
+        return mixed._replace(y=x + self.ffn(self.ffn_norm(x)), macs=macs)

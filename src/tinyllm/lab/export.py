@@ -188,6 +188,11 @@ def _named(model: Model) -> Iterator[tuple[str, str, str, Tensor]]:
     """Every weight of the model, slot by slot, with its three names: ours, llama.cpp's, transformers'."""
     if any(isinstance(module, lora.LoraLinear) for module in model.modules()):
         raise ValueError("the model carries an adapter; detach it, or write the adapter with write_lora")
+    plain = Config(model.config.vocab)
+    for part in ("mixer", "ffn", "norm", "position", "causal", "window", "pauses"):
+        ours = getattr(model.config, part)
+        if ours != getattr(plain, part):
+            raise ValueError(f"only a Llama can be exported, and this model has {part} {ours!r}")
     for ours, llamacpp, transformers in _OUTSIDE:
         if not (ours == "head" and model.config.tied):
             yield ours, llamacpp, transformers, model.get_parameter(f"{ours}.weight")

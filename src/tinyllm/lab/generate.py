@@ -1,15 +1,53 @@
-"""Greedy decoding with a cache, many prompts at once; it knows nothing about text."""
+"""Decoding with a cache, many prompts at once, greedy or sampled; it knows nothing about text."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from tinyllm.lab.model import Cache, Model
 from tinyllm.lab.plan import Plan
 
+Choose = Callable[[Tensor], Tensor]  # logits (N, vocab) to ids (N, 1)
 
-@torch.inference_mode()
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn: from the `top_k` likeliest, of these the fewest that hold `top_p` of the probability.
+
+    Temperature divides the logits first; near 0 only the likeliest is left. None leaves a limit out.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        k, p = 1 if self.top_k is None else self.top_k, 1.0 if self.top_p is None else self.top_p
+        if self.temperature <= 0 or k < 1 or not 0 < p <= 1:
+            raise ValueError(f"temperature must be above 0, top_k 1 or more, top_p in (0, 1]: {self}")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The probabilities (N, vocab) that tokens are drawn with (nucleus: Holtzman et al. 2019)."""
+        odds = (logits / self.temperature).softmax(-1)
+        ranked, order = odds.sort(dim=-1, descending=True, stable=True)
+        if self.top_k is not None:
+            ranked[:, self.top_k :] = 0
+        if self.top_p is not None:
+            before = ranked.cumsum(-1) - ranked
+            ranked[before >= self.top_p * ranked.sum(-1, keepdim=True)] = 0
+        kept = torch.zeros_like(odds).scatter(-1, order, ranked)
+        return kept / kept.sum(-1, keepdim=True)
+
+    def chooser(self) -> Choose:
+        """A function that draws a token for each row, repeatably from the seed."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return lambda logits: torch.multinomial(self.probabilities(logits).cpu(), 1, generator=generator)
+
+
 def greedy(
     model: Model,
     prompts: Sequence[Sequence[int]],
@@ -17,7 +55,20 @@ def greedy(
     stop: int | None = None,
     plan: Plan | None = None,
 ) -> list[list[int]]:
-    """The most likely continuation of each prompt, token by token, at most `limit` tokens.
+    """The most likely continuation of each prompt, token by token; see `generate`."""
+    return generate(model, prompts, limit, stop, plan, lambda logits: logits.argmax(-1, keepdim=True))
+
+
+@torch.inference_mode()
+def generate(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    limit: int,
+    stop: int | None,
+    plan: Plan | None,
+    choose: Choose,
+) -> list[list[int]]:
+    """The continuation of each prompt by tokens that `choose` takes, at most `limit` of them.
 
     A continuation ends before the token `stop`, or where the context is full. Prompts of one length run as
     one batch, so that no padding enters the cache.
@@ -36,7 +87,7 @@ def greedy(
             last = torch.zeros_like(ids, dtype=torch.bool)
             last[:, -1] = True
             logits, _ = model(ids, cache=cache, plan=plan, at=last)
-            ids = logits.argmax(-1, keepdim=True)  # (B, 1)
+            ids = choose(logits).to(device)  # (B, 1)
             for row, token in enumerate(ids[:, 0].tolist()):
                 ended[row] = ended[row] or token == stop
                 if not ended[row]:

@@ -1,7 +1,8 @@
 """The trainer: examples and settings in, better weights and a card out.
 
 Trains whatever weights of the model want a gradient, so a frozen base with an adapter is the same call. It
-knows nothing about where examples come from, nor what becomes of the weights.
+knows nothing about where examples come from, nor what becomes of the weights. A run that is given a
+checkpoint file goes on where it was killed, to the same weights as if it had not been.
 """
 
 import itertools
@@ -10,15 +11,16 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tinyllm.lab import optim
+from tinyllm.lab import checkpoint, optim
 from tinyllm.lab.model import Model
 
 
@@ -108,12 +110,21 @@ class Diverged(RuntimeError):
         self.card = card
 
 
-def train(model: Model, examples: Examples, settings: Settings, progress: Progress | None = None) -> Card:
+def train(
+    model: Model,
+    examples: Examples,
+    settings: Settings,
+    progress: Progress | None = None,
+    keep: Path | None = None,
+    every: int = 200,
+) -> Card:
     """Train `model` in place, repeatably from one seed, and return the card of the run.
 
     `progress(step, steps, loss, eta)` is called after every step, eta in seconds; returning True ends the run
-    there. Raises ValueError for examples that do not fit the model, and Diverged when a loss, a gradient or
-    a weight stops being finite.
+    there. With `keep` the state is saved to that file `every` so many steps and at the end, and a state that
+    is there already is taken up. Raises ValueError for examples that do not fit the model or a state of other
+    settings, ModelFileError for a damaged one, and Diverged when a loss, a gradient or a weight stops being
+    finite.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     made = optim.optimizers(trained.items(), settings.optimizer, settings.lr, settings.weight_decay)
@@ -130,18 +141,48 @@ def train(model: Model, examples: Examples, settings: Settings, progress: Progre
         numbers = sum(weight.numel() for weight in trained.values())
         return Card(step, tokens, macs, time.monotonic() - start, loss, numbers, settings)
 
+    # Running statistics of norms are no parameters, but part of the model all the same.
+    saved = model.state_dict()
+    stored = trained | {name: value for name, value in model.named_buffers() if name in saved}
     good: dict[str, Tensor] = {}
+
+    def state() -> dict[str, Any]:
+        return {
+            "settings": asdict(settings) | {"keep": sorted(settings.keep), "threads": 1},
+            "counts": (step, tokens, macs, time.monotonic() - start),
+            "recent": list(recent),
+            "draw": draw.get_state(),
+            "weights": {name: value.detach() for name, value in stored.items()},
+            "optimizers": [optimizer.state_dict() for optimizer in made],
+        }
+
+    if keep is not None and keep.exists():
+        kept = checkpoint.load(keep)
+        if kept["settings"] != state()["settings"]:
+            raise ValueError(f"{keep} holds a training with other settings; delete it to begin anew")
+        step, tokens, macs, seconds = kept["counts"]
+        start -= seconds
+        recent.extend(kept["recent"])
+        draw.set_state(kept["draw"])
+        with torch.no_grad():
+            for name, value in kept["weights"].items():
+                stored[name].copy_(value)
+        for optimizer, value in zip(made, kept["optimizers"], strict=True):
+            optimizer.load_state_dict(value)
+        if step == settings.steps:
+            return card()
 
     def diverged(what: str) -> Diverged:
         with torch.no_grad():
             for name, weight in good.items():
-                trained[name].copy_(weight)
+                stored[name].copy_(weight)
         return Diverged(what, card())
 
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        for ids, learn, count in _batches(examples, settings, model.config.vocab, model.config.context):
+        batches = _batches(examples, settings, model.config.vocab, model.config.context)
+        for ids, learn, count in itertools.islice(batches, step, None):
             rate = settings.rate(step)
             for optimizer in made:
                 optimizer.zero_grad(set_to_none=True)
@@ -157,7 +198,7 @@ def train(model: Model, examples: Examples, settings: Settings, progress: Progre
             if not math.isfinite(norm):
                 raise diverged(f"the gradient became {norm}")
             # Good so far; what the update makes of them shows only in the next loss and gradient.
-            good = {name: weight.detach().clone() for name, weight in trained.items()}
+            good = {name: weight.detach().clone() for name, weight in stored.items()}
             for optimizer in made:
                 optimizer.step()
             step += 1
@@ -165,10 +206,14 @@ def train(model: Model, examples: Examples, settings: Settings, progress: Progre
             macs += passes * trace.cost.macs
             recent.append(loss.item())
             eta = (time.monotonic() - start) / step * (settings.steps - step)
+            if keep is not None and step % every == 0:
+                checkpoint.save(keep, state())
             if (progress and progress(step, settings.steps, loss.item(), eta)) or step == settings.steps:
                 break
         if not all(weight.isfinite().all() for weight in trained.values()):
             raise diverged("a weight stopped being finite")
+        if keep is not None:
+            checkpoint.save(keep, state())
     finally:
         torch.set_num_threads(threads)
     return card()
