@@ -7,12 +7,13 @@ from tinyllm.grading.calibration import Calibration, calibrate, calibrations
 from tinyllm.grading.feedback import correction, thumb
 from tinyllm.grading.judge import RUBRIC, Judge, Rubric
 from tinyllm.grading.recompute import Recompute
-from tinyllm.grading.reference import Reference, Verdict, compare, rule_for
+from tinyllm.grading.reference import REFUSED, Reference, Verdict, compare, rule_for
 from tinyllm.grading.sample import sampled
 from tinyllm.grading.trends import Trend, category_of, node_of, trends
 from tinyllm.grading.trust import TRUST, passed, verdicts
 
 __all__ = [
+    "REFUSED",
     "RUBRIC",
     "TRUST",
     "Calibration",

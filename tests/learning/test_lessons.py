@@ -1,0 +1,81 @@
+"""Requests with known answers are put to the network once each, and graded."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.learning.things import a_network
+from tinyllm.backends.scripted import Scripted
+from tinyllm.engine import Engine
+from tinyllm.errors import RequestError
+from tinyllm.graph import Graph
+from tinyllm.learning.lessons import read_lessons, study
+from tinyllm.protocols import Parts, Store
+from tinyllm.store import open_store
+from tinyllm.types import Prompt, Request
+
+LINES = """{"query": "2 + 2", "answer": 4, "task": "sums"}
+{"query": "what is love", "answer": null}
+
+{"query": "3 + 3", "answer": "6"}
+not json
+{"query": "", "answer": "1"}
+{"query": "no answer"}
+"""
+
+
+def told(prompt: Prompt) -> str:
+    return {"2 + 2": "4", "3 + 3": "7"}.get(prompt.messages[-1].content, "Love is all.")
+
+
+def an_engine(store: Store) -> Engine:
+    head = a_network(
+        {"worker": {"kind": "specialist", "model": "m", "next": "exit"}}, {"m": {"backend": "ollama"}}
+    )
+
+    async def resolve(request: Request) -> Graph:
+        return head
+
+    return Engine(resolve, lambda _: Parts({"m": Scripted("m", told)}, {}), store)
+
+
+def a_file(folder: Path, text: str = LINES) -> Path:
+    (folder / "traffic.jsonl").write_text(text)
+    return folder / "traffic.jsonl"
+
+
+async def test_each_lesson_is_asked_once_and_graded_by_its_answer(tmp_path: Path) -> None:
+    lessons, store = read_lessons(a_file(tmp_path)), await open_store("memory:")
+    seen: list[tuple[int, int]] = []
+    for _ in range(2):
+        await study(lessons, lessons.rows, an_engine(store).run, store, tell=lambda *at: seen.append(at))
+    grades = {grade.reference: grade.score for grade in await store.grades()}
+    assert grades == {"4": 1.0, "6": 0.0, "[refused]": 0.0}
+    assert len(await store.runs()) == 3 and seen == [(1, 3), (2, 3), (3, 3)]
+
+
+async def test_a_file_is_asked_in_parts_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    lessons, store = read_lessons(a_file(tmp_path)), await open_store("memory:")
+    await study(lessons, lessons.rows[:1], an_engine(store).run, store)
+    await study(lessons, lessons.rows[1:], an_engine(store).run, store, first=1)
+    assert sorted(row.question for row in await store.runs()) == ["2 + 2", "3 + 3", "what is love"]
+    await study(lessons, lessons.rows, an_engine(store).run, store)
+    assert len(await store.runs()) == 3
+
+
+def test_bad_lines_are_told_by_number(tmp_path: Path) -> None:
+    lessons = read_lessons(a_file(tmp_path))
+    assert [number for number, _ in lessons.bad] == [5, 6, 7]
+    assert "query" in lessons.bad[1][1] and "answer" in lessons.bad[2][1]
+
+
+@pytest.mark.parametrize("text", ["", "not json\n"])
+def test_a_file_without_lessons_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RequestError, match="no request with an answer") as caught:
+        read_lessons(a_file(tmp_path, text))
+    assert '"answer"' in caught.value.hint
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="No such file"):
+        read_lessons(tmp_path / "nothing.jsonl")
