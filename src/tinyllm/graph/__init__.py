@@ -1,6 +1,6 @@
 """A network as a value: its specification, its legality, how it is read and how it is edited."""
 
-from tinyllm.graph.edit import Difference, change, diff, put_nodes, put_prompt
+from tinyllm.graph.edit import Difference, change, diff, patch, put_nodes, put_prompt
 from tinyllm.graph.legal import Problem, join_of, nearest, problems
 from tinyllm.graph.load import dump, parse
 from tinyllm.graph.spec import (
@@ -42,6 +42,7 @@ __all__ = [
     "join_of",
     "nearest",
     "parse",
+    "patch",
     "problems",
     "put_nodes",
     "put_prompt",

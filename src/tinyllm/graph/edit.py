@@ -4,13 +4,17 @@ The learning loop and people change a network through these alone, so a protecte
 illegal graph cannot come into being.
 """
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tinyllm.errors import GraphError
 from tinyllm.graph.legal import nearest, problems
 from tinyllm.graph.spec import Graph, NodeSpec, PromptText
+
+_FIRST = re.compile(r'"(?:[^"\\]|\\.)*"|[^.]+')  # name of a path
 
 
 def change(graph: Graph, *, tools: Iterable[str] = (), **fields: Any) -> Graph:
@@ -45,33 +49,84 @@ def put_prompt(graph: Graph, name: str, text: str) -> Graph:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One value that differs between two graphs; None stands for absent."""
+    """One value that differs between two graphs. None is a side that `kind` says is absent, or else a null.
+
+    A name in the path is quoted as in JSON where it holds a dot or could be taken for a place in a list.
+    """
 
     path: str
     before: Any
     after: Any
+    kind: Literal["added", "removed", "changed"] = "changed"
 
 
 def diff(before: Graph, after: Graph) -> list[Difference]:
     """Every value that differs, in the order of the path. Empty exactly when the content ids are equal."""
     old, new = _flat(before.as_json()), _flat(after.as_json())
     return [
-        Difference(path, old.get(path), new.get(path))
+        Difference(
+            path,
+            old.get(path),
+            new.get(path),
+            "added" if path not in old else "removed" if path not in new else "changed",
+        )
         for path in sorted({*old, *new})
-        if old.get(path) != new.get(path)
+        if path not in old or path not in new or _differ(old[path], new[path])
     ]
 
 
+def patch(graph: Graph, changes: Iterable[Mapping[str, Any]]) -> Graph:
+    """The graph after the differences that `diff` found, each as plain data (`dataclasses.asdict`).
+
+    Raises GraphError where they were found on another graph.
+    """
+    values = _flat(graph.as_json())
+    for change in changes:
+        path, kind = change["path"], change["kind"]
+        if (path in values) == (kind == "added") or _differ(values.pop(path, None), change["before"]):
+            raise GraphError(
+                f"the change of {path!r} does not fit graph {graph.id!r}",
+                hint="apply changes to the graph on which they were found",
+            )
+        if kind != "removed":
+            values[path] = change["after"]
+    return Graph.model_validate(_unflat(values))
+
+
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Every plain value, and every empty mapping or list, by its path."""
     if isinstance(value, Mapping) and value:
-        items = value.items()
+        items = [(_quoted(name), item) for name, item in value.items()]
     elif isinstance(value, list) and value:
-        items = enumerate(value)  # type: ignore[assignment]
+        items = [(str(place), item) for place, item in enumerate(value)]
     else:
         return {path: value}
     return {
         key: leaf for name, item in items for key, leaf in _flat(item, f"{path}.{name}".lstrip(".")).items()
     }
+
+
+def _unflat(values: Mapping[str, Any]) -> Any:
+    """What `_flat` took apart."""
+    if "" in values:
+        return values[""]
+    parts: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        first = _FIRST.match(path)
+        assert first is not None
+        parts.setdefault(first[0], {})[path[first.end() + 1 :]] = value
+    if all(name.isascii() and name.isdecimal() for name in parts):
+        return [_unflat(parts[place]) for place in sorted(parts, key=int)]
+    return {json.loads(name) if name[0] == '"' else name: _unflat(part) for name, part in parts.items()}
+
+
+def _quoted(name: str) -> str:
+    plain = re.fullmatch(r"[\w:-]+", name) and not name.isdecimal()
+    return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+def _differ(a: Any, b: Any) -> bool:
+    return json.dumps(a) != json.dumps(b)  # to Python 1, 1.0 and True are equal
 
 
 def _plain(value: Any) -> Any:
