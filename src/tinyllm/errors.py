@@ -155,3 +155,10 @@ class ToolUnavailable(ToolError):
 
 class StoreError(TinyLLMError):
     status = 503
+
+
+def named(name: str, message: str, hint: str = "") -> TinyLLMError:
+    """The error of that class, as events tell it; one of the root class where the name is none of these."""
+    kind = globals().get(name, TinyLLMError)
+    ours = isinstance(kind, type) and issubclass(kind, TinyLLMError)
+    return kind(message, hint=hint) if ours else TinyLLMError(message, hint=hint)

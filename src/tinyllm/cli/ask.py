@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinyllm import errors
 from tinyllm.cli.output import (
     cost_line,
     fault,
@@ -22,7 +21,7 @@ from tinyllm.cli.output import (
     settings,
     terminal,
 )
-from tinyllm.errors import TinyLLMError
+from tinyllm.errors import TinyLLMError, named
 from tinyllm.types import Cost
 
 if TYPE_CHECKING:
@@ -93,8 +92,8 @@ async def _stream(net: "Network", text: str, quality: float, seed: int | None) -
             shown += event.data["text"]
             click.echo(plain(event.data["text"]), nl=False)
         elif event.kind == "node_failed":
-            kind = getattr(errors, event.data["error"], TinyLLMError)
-            broken = broken or kind(event.data["message"], hint=event.data.get("hint", ""))
+            data = event.data
+            broken = broken or named(data["error"], data["message"], data.get("hint", ""))
         elif event.kind == "run_finished":
             data = event.data
             if data["status"] == "failed":

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Play a mixed set of questions through the starter network."),
     "ask": ("ask", "Answer one question."),
     "chat": ("chat", "Talk to a network."),
+    "serve": ("serve", "Answer over HTTP, for any client of OpenAI or Ollama."),
     "batch": ("batch", "Answer a file of questions; resumes where it stopped."),
     "graph": ("graph", "Show, check or begin a network."),
     "trace": ("trace", "Show how an answer came about."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinyllm.api import Network
 from tinyllm.engine import Engine
 from tinyllm.errors import GraphError, SettingsError
-from tinyllm.graph import Gate, Graph, Model, Specialist, nearest, parse, put_nodes, successors
+from tinyllm.graph import Entry, Gate, Graph, Model, Specialist, change, nearest, parse, put_nodes, successors
 from tinyllm.protocols import Backend, Grader, Parts, Router, Store, Tool
 from tinyllm.settings import Settings, read_settings
 from tinyllm.starter import shipped as shipped_files
@@ -20,6 +20,7 @@ from tinyllm.types import Request
 
 if TYPE_CHECKING:
     from tinyllm.backends.reading import ReaderBackend
+    from tinyllm.server import Limits, Service
 
 BUILTIN = "builtin"
 NODE_TOOLS = sorted(set(TOOLS) - {"function"})
@@ -224,3 +225,52 @@ async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
         return graph
 
     return Wired(graph, Engine(resolve, lambda _: parts, opened), opened, parts)
+
+
+@asynccontextmanager
+async def open_service(
+    names: Sequence[str], settings: Settings, limits: "Limits", *, keep: bool = True
+) -> AsyncIterator["Service"]:
+    """What the server serves: these networks, the first by default, and each of their answering nodes alone.
+
+    All share one engine and one store. Raises the errors of `load_graph`, SettingsError where two networks
+    have one name, StoreError.
+    """
+    from tinyllm.server import Service
+
+    models: dict[str, Graph] = {}
+    parts: dict[str, Parts] = {}
+    for name in names:
+        graph = load_graph(name, settings)
+        if graph.name in models:
+            raise SettingsError(f"two networks are called {graph.name!r}", hint="give one another `name:`")
+        built = build_parts(graph, settings, _folder(name))
+        served = {graph.name: graph}
+        for node, spec in graph.nodes.items():
+            if spec.kind in ("specialist", "tool") and successors(spec):
+                served[f"{graph.name}/{node}"] = alone(graph, node)
+        models |= served
+        parts |= {each.id: built for each in served.values()}
+
+    async def resolve(request: Request) -> Graph:
+        return models[request.model]
+
+    store = await (open_settings_store(settings) if keep else open_store("memory:"))
+    try:
+        yield Service(Engine(resolve, lambda graph: parts[graph.id], store), store, models, limits)
+    finally:
+        for built in parts.values():
+            await _close(built.backends.values(), built.tools)
+        await store.close()
+
+
+def alone(graph: Graph, node: str) -> Graph:
+    """The network in which one node answers, and nothing takes over from it."""
+    entry = graph.nodes[graph.entry]
+    end = next(name for name, spec in graph.nodes.items() if spec.kind == "exit")
+    nodes = {
+        graph.entry: Entry(kind="entry", next=node, carry=isinstance(entry, Entry) and entry.carry),
+        node: graph.nodes[node].model_copy(update={"next": end, "simpler": None, "larger": None}),
+        end: graph.nodes[end],
+    }
+    return change(change(graph, protected=()), nodes=nodes, human=None, tools=NODE_TOOLS)

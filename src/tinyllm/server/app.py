@@ -1,0 +1,53 @@
+"""The paths of the server, joined into one ASGI application."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from tinyllm.errors import NotFound, TinyLLMError
+from tinyllm.server.access import Access, Guard
+from tinyllm.server.admission import Admission
+from tinyllm.server.chat import read_chat
+from tinyllm.server.endpoint import Endpoint
+from tinyllm.server.faults import of_http, of_ours, of_surprise
+from tinyllm.server.service import Service
+from tinyllm.types import JSON
+
+
+def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
+    """The application that serves. `started` is the Unix time that the models are said to be made at."""
+    admission = Admission(service.limits.running, service.limits.waiting)
+    models = {name: model_of(name, started) for name in service.models}
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        await service.store.runs(limit=1)  # raises StoreError where the store cannot be read
+        return JSONResponse({"status": "ready"})
+
+    async def listed(request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": list(models.values())})
+
+    async def one(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in models:
+            raise NotFound(f"there is no model {name!r}", hint=f"there is {', '.join(models)}")
+        return JSONResponse(models[name])
+
+    routes = [
+        Route("/v1/chat/completions", Endpoint(service, admission, read_chat), methods=["POST"]),
+        Route("/v1/models", listed),
+        Route("/v1/models/{name:path}", one),
+        Route("/health", health),
+        Route("/ready", ready),
+    ]
+    handlers = {TinyLLMError: of_ours, HTTPException: of_http, Exception: of_surprise}
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), access)
+
+
+def model_of(name: str, started: float) -> dict[str, JSON]:
+    return {"id": name, "object": "model", "created": int(started), "owned_by": "tinyllm"}

@@ -1,0 +1,45 @@
+"""What the server is given: the engine, the networks by the names that clients use, and its limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tinyllm.engine import Engine
+from tinyllm.errors import NotFound
+from tinyllm.graph import Graph, nearest
+from tinyllm.protocols import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken at once. `running` answers are made at a time and `waiting` requests stand in line for
+    their turn; a body may have `body` bytes; a client that takes nothing for `stall` seconds is let go."""
+
+    running: int = 64
+    waiting: int = 256
+    body: int = 4_000_000
+    stall: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running network, or several. The first of `models` is the default; `network/node` is one node alone."""
+
+    engine: Engine
+    store: Store
+    models: Mapping[str, Graph]
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.models))
+
+    def model(self, asked: str) -> str:
+        """The served name that is meant. A name of another provider's model means the default network, so that a
+        client needs no other change than its base URL. Raises NotFound for a node that a network lacks.
+        """
+        name = asked.removesuffix(":latest")
+        if name in self.models:
+            return name
+        if name.partition("/")[0] in self.models:
+            raise NotFound(f"there is no model {asked!r}", hint=nearest(name, self.models))
+        return self.default
