@@ -284,12 +284,48 @@ class Store(Protocol):
         """The grades of one run or of all, latest first; with `history` also those that were replaced."""
         ...
 
+    async def versions(self, network: str, *, tenant: str = "local") -> Sequence[Version]:
+        """The versions of a network, oldest first; none where it never changed."""
+        ...
+
+    async def promote(
+        self,
+        version: Version,
+        *,
+        expected: int,
+        trial: TrialRow | None = None,
+        files: Mapping[str, bytes] | None = None,
+        tenant: str = "local",
+    ) -> None:
+        """Make the version revision `expected` + 1, with its trial and the model files by SHA-256, all or nothing.
+
+        `expected` is the newest revision so far, -1 where there is none. Raises Conflict where it is not.
+        """
+        ...
+
+    async def put_trial(self, trial: TrialRow, *, tenant: str = "local") -> None:
+        """Keep a trial as it stands now: it keeps its number, and once adopted it never changes.
+
+        Raises Conflict where another trial of the network has that number.
+        """
+        ...
+
+    async def trials(self, network: str, *, tenant: str = "local") -> Sequence[TrialRow]:
+        """The trials of a network, oldest first."""
+        ...
+
+    async def file(self, sha256: str, *, tenant: str = "local") -> bytes:
+        """The model file of that SHA-256, which a version brought. Raises NotFound."""
+        ...
+
     async def size(self) -> Mapping[str, int]:
-        """How many `runs`, `events`, `graphs`, `tickets` and `grades` all tenants have, and their `bytes`."""
+        """How many `runs`, `events`, `graphs`, `tickets`, `grades`, `versions`, `trials` and `files` all tenants
+        have, and their `bytes`."""
         ...
 
     def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
-        """Yield everything as JSON objects whose `row` is run (with its events), ticket, graph or grade.
+        """Yield everything as JSON objects whose `row` is run (with its events), ticket, graph, grade, version,
+        trial or file (in base64).
 
         None exports every tenant.
         """
@@ -297,6 +333,7 @@ class Store(Protocol):
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
         """Delete runs (with their grades) and tickets created before a Unix time; returns how many of both.
+        What a network has become, and why, stays.
 
         None purges every tenant.
         """

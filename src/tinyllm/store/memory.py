@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tinyllm.errors import StoreError
 from tinyllm.events import Event
-from tinyllm.protocols import RunRow, Ticket
+from tinyllm.protocols import RunRow, Ticket, TrialRow, Version
 from tinyllm.store import rows
 from tinyllm.types import JSON, Grade
 
@@ -29,7 +29,7 @@ class _Run:
 
 
 class MemoryStore:
-    """A `Store` of at most `limit` runs, tickets and graphs each; the oldest make room."""
+    """A `Store` of at most `limit` runs, tickets and graphs each; the oldest make room. Versions stay."""
 
     def __init__(
         self, *, limit: int = 1000, retention: float | None = None, now: Callable[[], float] = time.time
@@ -40,6 +40,9 @@ class MemoryStore:
         self._runs: dict[_Key, _Run] = {}
         self._graphs: dict[_Key, tuple[str, str]] = {}
         self._tickets: dict[_Key, Ticket] = {}
+        self._versions: dict[_Key, list[Version]] = {}
+        self._trials: dict[_Key, TrialRow] = {}
+        self._files: dict[_Key, bytes] = {}
         self._graded = 0
         self._closed = False
 
@@ -138,6 +141,49 @@ class MemoryStore:
         ]
         return [kept.grade for kept in sorted(found, key=lambda kept: -kept.number)[:limit]]
 
+    async def versions(self, network: str, *, tenant: str = "local") -> Sequence[Version]:
+        return list(self._versions.get((tenant, network), ()))
+
+    async def promote(
+        self,
+        version: Version,
+        *,
+        expected: int,
+        trial: TrialRow | None = None,
+        files: Mapping[str, bytes] | None = None,
+        tenant: str = "local",
+    ) -> None:
+        self._check_open()
+        now = self._now()
+        made = rows.plain_version(version, expected + 1, now)
+        known = self._versions.get((tenant, version.network), [])
+        rows.check_newest(version.network, known[-1].revision if known else None, expected)
+        if trial is not None:
+            await self.put_trial(trial, tenant=tenant)
+        self._versions[tenant, version.network] = [*known, made]
+        for sha256, data in (files or {}).items():
+            self._files.setdefault((tenant, sha256), data)
+
+    async def put_trial(self, trial: TrialRow, *, tenant: str = "local") -> None:
+        self._check_open()
+        plain = rows.plain_trial(trial, self._now())
+        kept = rows.latest_trial(self._trials.get((tenant, trial.id)), plain)
+        numbers = {
+            other.number for other in await self.trials(kept.network, tenant=tenant) if other.id != kept.id
+        }
+        if kept.number in numbers - {None}:
+            raise rows.taken(kept)
+        self._trials[tenant, kept.id] = kept
+
+    async def trials(self, network: str, *, tenant: str = "local") -> Sequence[TrialRow]:
+        mine = [trial for (owner, _), trial in self._trials.items() if owner == tenant]
+        return [trial for trial in mine if trial.network == network]
+
+    async def file(self, sha256: str, *, tenant: str = "local") -> bytes:
+        if (tenant, sha256) not in self._files:
+            raise rows.unknown("file", sha256)
+        return self._files[tenant, sha256]
+
     async def size(self) -> Mapping[str, int]:
         texts = [
             *(text for run in self._runs.values() for _, text in run.appends.values()),
@@ -149,7 +195,10 @@ class MemoryStore:
             "graphs": len(self._graphs),
             "tickets": len(self._tickets),
             "grades": sum(len(run.grades) for run in self._runs.values()),
-            "bytes": sum(map(len, texts)),
+            "versions": sum(map(len, self._versions.values())),
+            "trials": len(self._trials),
+            "files": len(self._files),
+            "bytes": sum(map(len, texts)) + sum(map(len, self._files.values())),
         }
 
     async def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
@@ -166,6 +215,15 @@ class MemoryStore:
         for kept, owner in sorted(graded, key=lambda pair: pair[0].number):
             if tenant in (None, owner):
                 yield rows.exported_grade(owner, kept.grade, kept.replaced)
+        for (owner, _), versions in list(self._versions.items()):
+            for version in versions if tenant in (None, owner) else ():
+                yield rows.exported_version(owner, version)
+        for (owner, _), trial in list(self._trials.items()):
+            if tenant in (None, owner):
+                yield rows.exported_trial(owner, trial)
+        for (owner, sha256), content in list(self._files.items()):
+            if tenant in (None, owner):
+                yield rows.exported_file(owner, sha256, content)
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
         self._check_open()

@@ -1,5 +1,6 @@
 """How values become rows and rows become values, alike for every store. Knows no database."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -7,9 +8,9 @@ from typing import Any
 
 import pydantic_core
 
-from tinyllm.errors import NotFound, RequestError, StoreError
+from tinyllm.errors import Conflict, NotFound, RequestError, StoreError
 from tinyllm.events import Event
-from tinyllm.protocols import RunRow, Ticket
+from tinyllm.protocols import RunRow, Ticket, TrialRow, Version
 from tinyllm.types import JSON, Cost, Grade
 
 USER_KINDS = ("correction", "thumb")
@@ -82,6 +83,7 @@ _WHERE = {
     "run": "`tinyllm trace last` shows the latest run, `tinyllm store export` all of them",
     "ticket": "`tinyllm queue list --all` shows all tickets",
     "graph": "`tinyllm store export` shows all graphs",
+    "file": "a network needs the store in which it learned: name that one",
 }
 
 
@@ -131,6 +133,63 @@ def gives_way(old: Grade, new: Grade) -> bool:
     return old.score is None and new.score is not None
 
 
+def plain_version(version: Version, revision: int, now: float) -> Version:
+    """The version as any database takes it. Raises StoreError."""
+    changes = _plain_json(version.changes, f"version {revision} of {version.network!r}")
+    created = now if version.created is None else version.created
+    reason = plain(version.reason)
+    return replace(version, revision=revision, reason=reason, changes=changes, created=created)
+
+
+def plain_trial(trial: TrialRow, now: float) -> TrialRow:
+    """The trial as any database takes it. Raises StoreError."""
+    return replace(
+        trial,
+        reason=plain(trial.reason),
+        verdict=plain(trial.verdict),
+        evidence=_plain_json(trial.evidence, f"trial {trial.id!r}"),
+        created=now if trial.created is None else trial.created,
+    )
+
+
+def check_newest(network: str, newest: int | None, expected: int) -> None:
+    """Raise Conflict where the newest version of a network is not the expected one (-1: that there is none)."""
+    found = -1 if newest is None else newest
+    if found != expected:
+        now = f"at version {found}" if found >= 0 else "without a version"
+        raise Conflict(
+            f"network {network!r} is {now}, and version {expected + 1} was to be made",
+            hint="somebody else changed it meanwhile: start over from what it is now",
+        )
+
+
+def latest_trial(old: TrialRow | None, new: TrialRow) -> TrialRow:
+    """What is kept of a trial: it stays in its place of the ledger, and an adopted one stays as it is."""
+    if old is None:
+        return new
+    if old.state == "adopted":
+        return old
+    return replace(new, number=new.number if old.number is None else old.number, created=old.created)
+
+
+def taken(trial: TrialRow) -> Conflict:
+    """The error for a trial whose place in the ledger another one has."""
+    return Conflict(
+        f"trial {trial.id!r} of network {trial.network!r} was to be number {trial.number}, and another is that",
+        hint="somebody else is trying changes too: start over when they are done",
+    )
+
+
+def _plain_json(value: JSON, what: str) -> JSON:
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"{what} holds what JSON cannot: {error}",
+            hint="put only text, numbers, lists and mappings into it",
+        ) from error
+
+
 def exported_run(run: RunRow, events: list[Event]) -> dict[str, Any]:
     """A run with its events as one JSON-able object."""
     shown = [
@@ -153,3 +212,18 @@ def exported_graph(tenant: str, graph_id: str, name: str, source: str) -> dict[s
 def exported_grade(tenant: str, grade: Grade, replaced: float | None) -> dict[str, Any]:
     """A grade, with the time at which a later one took its place, as one JSON-able object."""
     return {"row": "grade", "tenant": tenant, **asdict(grade), "replaced": replaced}
+
+
+def exported_version(tenant: str, version: Version) -> dict[str, Any]:
+    """A network's version as one JSON-able object."""
+    return {"row": "version", "tenant": tenant, **asdict(version)}
+
+
+def exported_trial(tenant: str, trial: TrialRow) -> dict[str, Any]:
+    """A trial as one JSON-able object."""
+    return {"row": "trial", "tenant": tenant, **asdict(trial)}
+
+
+def exported_file(tenant: str, sha256: str, content: bytes) -> dict[str, Any]:
+    """A model file, in base64, as one JSON-able object."""
+    return {"row": "file", "tenant": tenant, "sha256": sha256, "content": base64.b64encode(content).decode()}

@@ -34,6 +34,7 @@ def metadata() -> "MetaData":
         ForeignKeyConstraint,
         Index,
         Integer,
+        LargeBinary,
         MetaData,
         String,
         Table,
@@ -120,6 +121,46 @@ def metadata() -> "MetaData":
             ["tenant", "run_id"], ["runs.tenant", "runs.run_id"], name="grades_of_run", ondelete="CASCADE"
         ),
         Index("grades_by_run", "tenant", "run_id"),
+    )
+    Table(
+        "versions",
+        tables,
+        Column("tenant", Text, primary_key=True),
+        Column("network", Text, primary_key=True),
+        Column("revision", Integer, primary_key=True),
+        Column("graph", Text, nullable=False),
+        Column("edit", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("changes", Text, nullable=False),  # JSON
+        Column("trial", Text),  # empty where none proved it
+        Column("created", Float, nullable=False),
+    )
+    Table(
+        "trials",
+        tables,
+        # The order in which they were first stored.
+        Column("place", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("trial_id", Text, nullable=False),
+        Column("network", Text, nullable=False),
+        Column("edit", Text, nullable=False),
+        Column("node", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("verdict", Text, nullable=False),
+        Column("number", Integer),  # in the ledger; empty where nothing was looked at
+        Column("evidence", Text, nullable=False),  # JSON
+        Column("created", Float, nullable=False),
+        UniqueConstraint("tenant", "trial_id", name="trials_by_id"),
+        UniqueConstraint("tenant", "network", "number", name="trials_by_number"),
+    )
+    Table(
+        "files",
+        tables,
+        Column("tenant", Text, primary_key=True),
+        Column("sha256", Text, primary_key=True),
+        Column("content", LargeBinary, nullable=False),
+        Column("created", Float, nullable=False),
     )
     Table("alembic_version", tables, Column("version_num", String(32), primary_key=True))
     return tables

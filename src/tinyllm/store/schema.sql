@@ -40,6 +40,42 @@ CREATE TABLE tickets (
     answer TEXT,
     PRIMARY KEY (tenant, ticket_id)
 );
+CREATE TABLE versions (
+    tenant TEXT NOT NULL,
+    network TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    graph TEXT NOT NULL,
+    edit TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    changes TEXT NOT NULL,
+    trial TEXT,
+    created FLOAT NOT NULL,
+    PRIMARY KEY (tenant, network, revision)
+);
+CREATE TABLE trials (
+    place INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    trial_id TEXT NOT NULL,
+    network TEXT NOT NULL,
+    edit TEXT NOT NULL,
+    node TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    state TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    number INTEGER,
+    evidence TEXT NOT NULL,
+    created FLOAT NOT NULL,
+    PRIMARY KEY (place),
+    CONSTRAINT trials_by_id UNIQUE (tenant, trial_id),
+    CONSTRAINT trials_by_number UNIQUE (tenant, network, number)
+);
+CREATE TABLE files (
+    tenant TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    content BLOB NOT NULL,
+    created FLOAT NOT NULL,
+    PRIMARY KEY (tenant, sha256)
+);
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     PRIMARY KEY (version_num)
@@ -69,5 +105,5 @@ CREATE TABLE grades (
     CONSTRAINT grades_of_run FOREIGN KEY(tenant, run_id) REFERENCES runs (tenant, run_id) ON DELETE CASCADE
 );
 CREATE INDEX grades_by_run ON grades (tenant, run_id);
-INSERT INTO alembic_version VALUES ('0003');
+INSERT INTO alembic_version VALUES ('0004');
 COMMIT;

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from tinyllm.errors import StoreError
 from tinyllm.events import SCHEMA_VERSION, Event
-from tinyllm.protocols import RunRow, Ticket
-from tinyllm.store import rows
+from tinyllm.protocols import RunRow, Ticket, TrialRow, Version
+from tinyllm.store import lineage, rows
 from tinyllm.store.sqlite import Sqlite
 from tinyllm.store.writer import Cursor, Writer
 from tinyllm.types import JSON, Cost, Grade
@@ -53,8 +53,8 @@ _GRAPHS = "SELECT tenant, graph_id, name, source FROM graphs"
 _GRADES = """
 SELECT number, tenant, replaced, run_id, kind, grader, score, reason, reference, created FROM grades"""
 
-_SIZES = dict.fromkeys(("runs", "events", "graphs", "tickets", "grades"), "count(*)")
-_SIZES["events"] = "coalesce(sum(count), 0)"
+_TABLES = ("runs", "events", "graphs", "tickets", "grades", "versions", "trials", "files")
+_SIZES = dict.fromkeys(_TABLES, "count(*)") | {"events": "coalesce(sum(count), 0)"}
 _NOT_ENDED = (None,) * 7  # answer, status and cost
 
 
@@ -162,6 +162,38 @@ class SqlStore:
         found = await self._select(f"{_GRADES} WHERE {where} ORDER BY number DESC{page}", *values)
         return [Grade(*row[3:]) for row in found]
 
+    async def versions(self, network: str, *, tenant: str = "local") -> Sequence[Version]:
+        sql = f"{lineage.VERSIONS} WHERE tenant = ? AND network = ? ORDER BY revision"
+        return [lineage.version_of(row) for row in await self._select(sql, tenant, network)]
+
+    async def promote(
+        self,
+        version: Version,
+        *,
+        expected: int,
+        trial: TrialRow | None = None,
+        files: Mapping[str, bytes] | None = None,
+        tenant: str = "local",
+    ) -> None:
+        now = self._now()
+        made = rows.plain_version(version, expected + 1, now)
+        proof = None if trial is None else rows.plain_trial(trial, now)
+        await self._writer.write(partial(lineage.promote, tenant, made, expected, proof, files or {}))
+
+    async def put_trial(self, trial: TrialRow, *, tenant: str = "local") -> None:
+        plain = rows.plain_trial(trial, self._now())
+        await self._writer.write(partial(lineage.put_trial, tenant, plain))
+
+    async def trials(self, network: str, *, tenant: str = "local") -> Sequence[TrialRow]:
+        sql = f"{lineage.TRIALS} WHERE tenant = ? AND network = ? ORDER BY place"
+        return [lineage.trial_of(row) for row in await self._select(sql, tenant, network)]
+
+    async def file(self, sha256: str, *, tenant: str = "local") -> bytes:
+        sql = "SELECT content FROM files WHERE tenant = ? AND sha256 = ?"
+        for (content,) in await self._select(sql, tenant, sha256):
+            return bytes(content)
+        raise rows.unknown("file", sha256)
+
     async def size(self) -> Mapping[str, int]:
         counts = ", ".join(f"(SELECT {count} FROM {table})" for table, count in _SIZES.items())
         (found,) = await self._select(f"SELECT {counts}")
@@ -186,6 +218,14 @@ class SqlStore:
             f"{_GRADES} WHERE 1 = 1{only} ORDER BY number", *values
         ):
             yield rows.exported_grade(owner, Grade(*grade), replaced)
+        for row in await self._select(f"{lineage.VERSIONS} WHERE 1 = 1{only} ORDER BY created", *values):
+            yield rows.exported_version(row[0], lineage.version_of(row))
+        for row in await self._select(f"{lineage.TRIALS} WHERE 1 = 1{only} ORDER BY place", *values):
+            yield rows.exported_trial(row[0], lineage.trial_of(row))
+        for owner, sha256 in await self._select(
+            f"SELECT tenant, sha256 FROM files WHERE 1 = 1{only} ORDER BY created", *values
+        ):
+            yield rows.exported_file(owner, sha256, await self.file(sha256, tenant=owner))
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
         return await self._writer.write(
