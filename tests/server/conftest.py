@@ -21,6 +21,8 @@ nodes:
   end: {kind: exit, refusal: "I can't answer that."}
 """
 
+REFUSAL = "Nobody can do this. I can't answer that."
+
 
 def small(prompt: Prompt) -> Answer | str:
     """Does what the question says."""
@@ -31,6 +33,8 @@ def small(prompt: Prompt) -> Answer | str:
     match question.split()[0]:
         case "weather":
             return Answer(tool_calls=(ToolCall("weather", {"city": "Rome"}, "call_1"),))
+        case "Weather":
+            return Answer(tool_calls=(ToolCall("Weather", {"city": "Oslo", "degrees": 3}, "call_1"),))
         case "twice":
             calls = [ToolCall("weather", {"city": city}, f"call_{city}") for city in ("Rome", "Oslo")]
             return Answer(tool_calls=tuple(calls))

@@ -9,6 +9,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionToolParam
 from pydantic import BaseModel
 
+from tests.server.conftest import REFUSAL
 from tests.support.serving import Running
 
 WEATHER: ChatCompletionToolParam = {
@@ -25,9 +26,6 @@ WEATHER: ChatCompletionToolParam = {
         "strict": True,
     },
 }
-
-
-REFUSAL = "Nobody can do this. I can't answer that."
 
 
 class Weather(BaseModel):

@@ -1,9 +1,9 @@
 """Who may ask: Host and Origin, and the caller behind a request. Knows nothing about what is asked."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +12,8 @@ from tinyllm.server.faults import response_of
 
 Right = Literal["answer", "feedback", "admin"]
 RIGHTS: tuple[Right, ...] = ("answer", "feedback", "admin")
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::\d+)?")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -56,7 +58,7 @@ class Guard:
             return
         if origin is not None:
             page = origin.decode("latin-1")
-            if page not in self.access.origins and urlsplit(page).netloc != host:
+            if page not in self.access.origins and page not in (f"http://{host}", f"https://{host}"):
                 error = Forbidden(f"the page {page!r} may not ask", hint="start with --allow-origin ORIGIN")
                 await response_of(error, scope["path"])(scope, receive, send)
                 return
@@ -69,8 +71,9 @@ class Guard:
 
 
 def name_of(host: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    return (urlsplit(f"//{host}").hostname or "") if host else ""
+    """The name in a Host header, without port and brackets; nothing where it is malformed."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").lower() if found else ""
 
 
 def is_loopback(host: str) -> bool:

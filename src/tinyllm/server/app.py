@@ -1,5 +1,8 @@
 """The paths of the server, joined into one ASGI application."""
 
+import importlib.metadata
+
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -8,13 +11,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tinyllm.errors import NotFound, TinyLLMError
+from tinyllm.server import ollama
 from tinyllm.server.access import Access, Guard
 from tinyllm.server.admission import Admission
 from tinyllm.server.chat import read_chat
 from tinyllm.server.endpoint import Endpoint
 from tinyllm.server.faults import of_http, of_ours, of_surprise
+from tinyllm.server.messages import parsed
 from tinyllm.server.service import Service
 from tinyllm.types import JSON
+
+
+class Named(BaseModel):
+    """How Ollama's clients name a model that they want to see."""
+
+    model: str = ""
+    name: str = ""
 
 
 def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
@@ -38,10 +50,28 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
             raise NotFound(f"there is no model {name!r}", hint=f"there is {', '.join(models)}")
         return JSONResponse(models[name])
 
+    async def tags(request: Request) -> Response:
+        return JSONResponse({"models": ollama.listed(service.models, started)})
+
+    async def shown(request: Request) -> Response:
+        asked = parsed(Named, await request.body())
+        name = service.model(asked.model or asked.name)
+        details = ollama.listed({name: service.models[name]}, started)[0]
+        return JSONResponse({**details, "model_info": {}, "capabilities": ["completion", "tools"]})
+
+    async def version(request: Request) -> Response:
+        return JSONResponse({"version": importlib.metadata.version("tinyllm-network")})
+
     routes = [
         Route("/v1/chat/completions", Endpoint(service, admission, read_chat), methods=["POST"]),
         Route("/v1/models", listed),
         Route("/v1/models/{name:path}", one),
+        Route("/api/chat", Endpoint(service, admission, ollama.read_chat), methods=["POST"]),
+        Route("/api/generate", Endpoint(service, admission, ollama.read_generate), methods=["POST"]),
+        Route("/api/tags", tags),
+        Route("/api/ps", tags),
+        Route("/api/show", shown, methods=["POST"]),
+        Route("/api/version", version),
         Route("/health", health),
         Route("/ready", ready),
     ]
