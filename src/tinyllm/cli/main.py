@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "List the models of a network."),
     "config": ("config", "Show the settings and where each comes from."),
     "starter": ("starter", "Build the shipped models anew."),
+    "lab": ("lab", "Build and train models yourself, from one weight to a language model."),
     "bench": ("bench", "Run a standing experiment on your own data."),
     "doctor": ("doctor", "Check the installation, each fault with its mend."),
     "completion": ("completion", "Print the completion script of a shell."),

@@ -1,0 +1,220 @@
+"""`tinyllm lab`: experiments from one weight to language models, each in a folder of its own."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinyllm.cli.output import json_flag, note, print_json, settings
+from tinyllm.errors import RequestError, SettingsError, TinyLLMError
+from tinyllm.types import JSON
+
+if TYPE_CHECKING:
+    from tinyllm.lab.folder import Folder, Told
+
+_OUT = click.Path(file_okay=False, path_type=Path)
+_RUNS = Path("runs")
+
+
+@click.group()
+def lab() -> None:
+    """Example: tinyllm lab run perceptron
+
+    Needs the `lab` extra: pip install 'tinyllm-network[lab]'. Runs write to the folder runs/NAME.
+    """
+
+
+@lab.command("list", short_help="Every run with its reference figure, ours, and how long it takes.")
+@json_flag
+def list_runs(as_json: bool) -> None:
+    """Example: tinyllm lab list"""
+    with _lab():
+        from tinyllm.lab.runs import RUNS
+    rows: list[dict[str, JSON]] = [
+        {
+            "name": name,
+            "about": run.about,
+            "metric": run.metric,
+            "reference": run.reference,
+            "source": run.source,
+            "ours": run.ours,
+            "seconds": run.seconds,
+            "data": list(run.needs),
+        }
+        for name, run in RUNS.items()
+    ]
+    if as_json:
+        return print_json(rows)
+    click.echo(f"{'run':18}{'figure':18}{'reference':>10}{'ours':>10}{'time':>8}  about")
+    for name, run in RUNS.items():
+        shown = "".join(f"{'-' if figure is None else f'{figure:g}':>10}" for figure in (run.reference, run.ours))
+        click.echo(f"{name:18}{run.metric:18}{shown}{_duration(run.seconds):>8}  {run.about}")
+    return None
+
+
+@lab.command(short_help="Do one run; goes on where it was stopped.")
+@click.argument("name")
+@click.option("--out", type=_OUT, help="Default: runs/NAME.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same run.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting of the run.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--fresh", is_flag=True, help="Delete what is in the run's folder and begin anew.")
+@json_flag
+def run(
+    name: str, out: Path | None, seed: int, changes: tuple[str, ...], device: str, fresh: bool, as_json: bool
+) -> None:
+    """Example: tinyllm lab run names-gru --set steps=500 --out runs/short
+
+    Writes config.json, metrics.jsonl, checkpoint, plots and, at the end, card.json. With --json one object of
+    metrics is printed at the end. TINYLLM_DATA_DIR names the folder with data sets.
+    """
+    with _lab(), _bars() as told:
+        from tinyllm.lab.folder import Folder
+        from tinyllm.lab.runs import configured, find
+
+        chosen = find(name)
+        folder = Folder(
+            out or _RUNS / name,
+            name,
+            configured(chosen, _pairs(changes)),
+            seed=seed,
+            data_dir=settings().data_dir,
+            device=_device(device),
+            fresh=fresh,
+            told=told,
+        )
+        figures = folder.finished
+        if figures is None:
+            figures = chosen.function()(folder)
+        else:
+            note(f"finished before; --fresh does it again: {folder.path}")
+    if as_json:
+        return print_json(figures, indent=None)
+    for key, value in figures.items():
+        against = f"  (reference {chosen.reference:g}, {chosen.source})" if _judged(chosen, key) else ""
+        click.echo(f"{key:24}{_figure(value)}{against}")
+    return note(f"in {folder.path}")
+
+
+@lab.command(short_help="Two finished runs side by side: settings that differ, and figures.")
+@click.argument("one")
+@click.argument("other")
+@json_flag
+def compare(one: str, other: str, as_json: bool) -> None:
+    """Example: tinyllm lab compare names-gru names-transformer
+
+    Each is a run's name, whose folder is under runs/, or a folder.
+    """
+    with _lab():
+        from tinyllm.lab.folder import card
+
+        cards = [card(_folder(name)) for name in (one, other)]
+    settings_, figures = (
+        {key: [card_[part].get(key) for card_ in cards] for key in {**cards[0][part], **cards[1][part]}}
+        for part in ("config", "metrics")
+    )
+    differing = {key: pair for key, pair in settings_.items() if pair[0] != pair[1]}
+    spent = {"cpu_seconds": [card_["cpu_seconds"] for card_ in cards]}
+    if as_json:
+        return print_json({"runs": [one, other], "config": differing, "metrics": figures, **spent})
+    click.echo(f"{'':24}{one:>22}{other:>22}")
+    for part in (differing, figures, spent):
+        for key, pair in part.items():
+            click.echo(f"{key:24}" + "".join(f"{_figure(value):>22}" for value in pair))
+    return None
+
+
+@lab.command(short_help="Draw the curves of runs in one picture, as PNG and SVG.")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Without its ending. Default: runs/chart.")
+def chart(names: tuple[str, ...], out: Path | None) -> None:
+    """Example: tinyllm lab chart names-count names-mlp names-gru names-transformer
+
+    Beside the dev curve of each run stands its final figure; a run without curves is a level line.
+    """
+    with _lab():
+        from tinyllm.lab.chart import draw
+
+        path = draw([_folder(name) for name in names], out or _RUNS / "chart")
+    click.echo(f"{path}.png")
+    click.echo(f"{path}.svg")
+
+
+@contextmanager
+def _lab() -> Iterator[None]:
+    """The lab's own words for what went wrong, and what to install where its libraries are missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"the lab needs {error.name!r}, which is not installed", hint="pip install 'tinyllm-network[lab]'"
+        ) from error
+    except MemoryError as error:
+        raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
+    except ValueError as error:  # how the lab refuses a config
+        raise RequestError(str(error), hint="change it with --set; `tinyllm lab run --help`") from error
+    except RuntimeError as error:
+        told = str(error)
+        if "out of memory" in told or "not enough memory" in told:
+            raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
+        if type(error).__name__ == "Diverged":
+            raise TinyLLMError(told, hint="the folder keeps the last good checkpoint; --set lr lower") from error
+        raise
+
+
+@contextmanager
+def _bars() -> Iterator["Told"]:
+    """A progress bar for each part of a run, on stderr."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        bars: dict[str, Any] = {}
+
+        def told(what: str, step: int, steps: int, loss: float, left: float) -> None:
+            if what not in bars:
+                stack.close()  # the bar before it is done
+                made = click.progressbar(
+                    length=steps, label=f"{what:18}", item_show_func=str, file=sys.stderr, width=30
+                )
+                bars[what] = stack.enter_context(made)
+            bars[what].update(step - bars[what].pos, f"loss {loss:.4f}")
+
+        yield told
+
+
+def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
+    for change in changes:
+        if "=" not in change:
+            raise click.UsageError(f"write --set {change!r} as KEY=VALUE", click.get_current_context())
+    return dict(change.split("=", 1) for change in changes)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RequestError("this machine has no CUDA device", hint="--device cpu")
+    if name not in ("cpu", "cuda"):
+        raise RequestError(f"there is no device {name!r}", hint="auto, cpu or cuda")
+    return name
+
+
+def _folder(name: str) -> Path:
+    return Path(name) if (Path(name) / "config.json").exists() else _RUNS / name
+
+
+def _judged(run: Any, key: str) -> bool:
+    return key == run.metric and run.reference is not None
+
+
+def _figure(value: JSON) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"

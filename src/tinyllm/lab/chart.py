@@ -1,0 +1,42 @@
+"""One picture of many runs: their dev curves, each with its final figure. It knows only runs' folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyllm.errors import RequestError
+from tinyllm.lab.folder import card, metrics, save_figure
+
+
+def draw(folders: Sequence[Path], path: Path) -> Path:
+    """Draw the finished runs in `folders` and save the picture as `path` with .png and .svg.
+
+    Raises NotFound for a folder without a finished run, RequestError for one that has no loss to draw.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5))
+    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    axes.spines[["top", "right"]].set_visible(False)
+    highest = []
+    for folder in folders:
+        done = card(folder)
+        name, figures = done["run"], done["metrics"]
+        points = {
+            curve: [(row["step"], row["loss"]) for row in metrics(folder) if row["curve"] == curve and "loss" in row]
+            for curve in ("dev", "train")
+        }
+        drawn = points["dev"] or points["train"]
+        last = figures.get("dev_loss", figures.get("train_loss"))
+        if last is None and not drawn:
+            raise RequestError(f"{name!r} has no loss to draw", hint=f"its figures: {', '.join(figures)}")
+        last = drawn[-1][1] if last is None else last
+        if done["config"].get("steps") and drawn:
+            axes.plot(*zip(*drawn, strict=True), label=f"{name}: {last:.4f}")
+        else:  # a table has no steps
+            axes.axhline(last, ls="--", color="grey", label=f"{name}: {last:.4f}")
+        highest.append(drawn[len(drawn) // 4][1] if len(drawn) > 4 else last)
+    axes.set_ylim(top=max(highest) * 1.02)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(path, figure)
+    return path

@@ -1,0 +1,45 @@
+"""Characters as token ids: the vocabulary of the small language models. It knows nothing about models."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+from tinyllm.errors import RequestError
+
+EDGE = "."  # begins and ends a name
+
+
+class Letters:
+    """A vocabulary of single characters; ids follow their sorted order, after those that `first` names."""
+
+    def __init__(self, text: Iterable[str], first: str = ""):
+        self.letters = first + "".join(sorted(set(text) - set(first)))
+        self._ids = {letter: id for id, letter in enumerate(self.letters)}
+
+    def __len__(self) -> int:
+        return len(self.letters)
+
+    def encode(self, text: str) -> list[int]:
+        """The id of each character. Raises RequestError for one that the vocabulary lacks."""
+        try:
+            return [self._ids[letter] for letter in text]
+        except KeyError as error:
+            raise RequestError(
+                f"the vocabulary cannot spell {error.args[0]!r}",
+                hint=f"use only these characters: {self.letters!r}",
+            ) from None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.letters[id] for id in ids)
+
+
+def split_names(text: str) -> tuple[list[str], list[str], list[str]]:
+    """Names shuffled and cut 80/10/10 into train, dev and test, exactly as in the makemore lectures.
+
+    Raises RequestError for a text of fewer than ten names.
+    """
+    names = text.split()
+    if len(names) < 10:
+        raise RequestError(f"{len(names)} names cannot be split", hint="give ten names or more, one a line")
+    random.Random(42).shuffle(names)
+    one, two = int(0.8 * len(names)), int(0.9 * len(names))
+    return names[:one], names[one:two], names[two:]
