@@ -189,8 +189,9 @@ class RunRow:
 class Version:
     """One step in the life of a network: the graph that its head became, and why.
 
-    Revision 0 is the graph of the file, all others follow from an `edit` ("rollback" among them). `changes`
-    are the edit as plain data: `graph.patch` applies them to the parent. `trial` is the one that proved it.
+    Revision 0 is the graph of the file, all others follow from an `edit`: one of a proposal, "rollback", or "file"
+    again where the file was changed by hand. `changes` are the edit as plain data: `graph.patch` applies them to
+    the version before. `trial` is the one that proved it.
     """
 
     network: str
@@ -221,6 +222,14 @@ class TrialRow:
     created: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many runs a tenant began in some time, and what they cost together."""
+
+    runs: int = 0
+    cost: Cost = field(default_factory=Cost)
+
+
 class Store(Protocol):
     """Keeps runs, events, graph versions and tickets. Every method raises StoreError where it cannot.
 
@@ -242,6 +251,10 @@ class Store(Protocol):
 
     async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
         """The latest runs, newest first."""
+        ...
+
+    async def usage(self, *, tenant: str = "local", since: float = 0.0) -> Usage:
+        """What the runs cost that were created at or after a Unix time and are still kept."""
         ...
 
     async def save_graph(self, graph_id: str, name: str, source: str, *, tenant: str = "local") -> None:

@@ -1,0 +1,196 @@
+"""The versions of a network: what it is now, how it came to be that, and how it changes or goes back.
+
+The log of versions begins with the graph of the network's file (edit "file"), and every later version holds
+its differences to the one before. Where the file was changed by hand it wins: what was learned on the old one
+rests, and the next change starts from the new one. Knows nothing about how a change is found or proven.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinyllm.errors import Conflict, GraphError, NotFound, RequestError, StoreError
+from tinyllm.graph import Graph, diff, dump, parse, patch
+from tinyllm.protocols import Store, TrialRow, Version
+
+if TYPE_CHECKING:
+    from tinyllm.evidence import Ledger
+    from tinyllm.learning.proposal import Proposal
+
+FILE, ROLLBACK = "file", "rollback"  # edits that no proposal makes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A network as it is now: `base` is its file's graph, `graph` what became of it, `versions` the whole log.
+
+    `parent` is the graph before the last change, None where the head is no learned change.
+    """
+
+    base: Graph
+    graph: Graph
+    parent: Graph | None
+    versions: Sequence[Version]
+
+    @property
+    def revision(self) -> int:
+        """The newest revision, -1 where nothing was ever promoted."""
+        return self.versions[-1].revision if self.versions else -1
+
+    @property
+    def lineage(self) -> Sequence[Version]:
+        """The versions that lead from the file to the head; none where the head is the file."""
+        return in_force(self.versions, self.base)
+
+    @property
+    def rollbacks(self) -> "Ledger":
+        """The error budget of rollbacks: every learned version is watched, and one that went is proven worse."""
+        from tinyllm.evidence import Ledger
+
+        ledger = Ledger()
+        for version in self.versions:
+            if version.edit == ROLLBACK and version.trial is not None:
+                ledger = ledger.closed(version.trial, proven=True)
+            elif version.edit not in (FILE, ROLLBACK):
+                ledger = ledger.opened(_watched(version.revision))
+        return ledger
+
+
+def in_force(versions: Sequence[Version], base: Graph) -> Sequence[Version]:
+    """The versions since the file last began a lineage; none where the file is another by now."""
+    start = max((place for place, version in enumerate(versions) if version.edit == FILE), default=0)
+    return versions[start:] if versions and versions[start].graph == base.id else ()
+
+
+async def current(store: Store, base: Graph, versions: Sequence[Version], *, tenant: str = "local") -> Graph:
+    """The graph of the head. Raises GraphError where this release cannot run it, StoreError."""
+    lineage = in_force(versions, base)
+    return await stored(store, lineage[-1].graph, tenant) if lineage else base
+
+
+async def head_of(store: Store, base: Graph, *, tenant: str = "local") -> Head:
+    """What the network of this file is now. Raises GraphError where this release cannot run it, StoreError."""
+    versions = await store.versions(base.name, tenant=tenant)
+    lineage = in_force(versions, base)
+    parent = None
+    if lineage and lineage[-1].edit not in (FILE, ROLLBACK):
+        parent = await stored(store, lineage[-2].graph, tenant)
+    return Head(base, await current(store, base, versions, tenant=tenant), parent, versions)
+
+
+async def adopt(
+    store: Store,
+    head: Head,
+    proposal: "Proposal",
+    trial: TrialRow | None = None,
+    *,
+    base: Graph | None = None,
+    tenant: str = "local",
+) -> Version:
+    """The version with the proposal's graph, kept with its trial and its model files, all or nothing.
+
+    `base` is the file's graph as it is by now, where it may have changed. Raises Conflict where the network is
+    no longer the head that the proposal was made for: nothing is adopted then.
+    """
+    if base is not None and base.id != head.base.id:
+        raise Conflict(
+            f"the file of network {head.base.name!r} was changed meanwhile",
+            hint="start over from what it is now",
+        )
+    proof = None if trial is None else replace(trial, state="adopted")
+    version = _version(head, proposal.graph, proposal.edit, proposal.reason, trial.id if trial else None)
+    await _save(store, proposal.graph, tenant)
+    expected = await _begun(store, head, tenant)
+    await store.promote(version, expected=expected, trial=proof, files=proposal.files, tenant=tenant)
+    return replace(version, revision=expected + 1)
+
+
+async def roll_back(
+    store: Store, head: Head, reason: str, tenant: str = "local", *, revision: int | None = None
+) -> Version:
+    """The version that makes an earlier graph the head again: that of a revision, or (None) the last one's parent,
+    since live traffic has proven it worse.
+
+    Raises NotFound for a revision that there is not, RequestError for one that cannot be gone back to, Conflict
+    where the network changed meanwhile.
+    """
+    target = _target(head, head.lineage[-2].revision if revision is None else revision)
+    proof = _watched(head.revision) if revision is None else None
+    version = _version(head, await stored(store, target.graph, tenant), ROLLBACK, reason, proof)
+    await store.promote(version, expected=head.revision, tenant=tenant)
+    return replace(version, revision=head.revision + 1)
+
+
+async def replay(store: Store, network: str, *, tenant: str = "local") -> Graph | None:
+    """The graph of the newest version, made anew from the first one and the log of changes; None without versions.
+
+    Raises StoreError where a step does not lead to the version that the log names.
+    """
+    versions = await store.versions(network, tenant=tenant)
+    graph = await stored(store, versions[0].graph, tenant) if versions else None
+    for version in versions[1:]:
+        assert graph is not None
+        try:
+            graph = patch(graph, version.changes)
+        except GraphError as error:
+            raise _torn(version, error.message) from error
+        if graph.id != version.graph:
+            raise _torn(version, f"its changes make the graph {graph.id!r} rather than {version.graph!r}")
+    return graph
+
+
+async def stored(store: Store, graph_id: str, tenant: str = "local") -> Graph:
+    """The graph of that id. Raises NotFound, or GraphError where this release cannot run it."""
+    from tinyllm.tools.table import TOOLS
+
+    return parse(await store.graph(graph_id, tenant=tenant), source=f"graph {graph_id}", tools=TOOLS)
+
+
+async def _save(store: Store, graph: Graph, tenant: str) -> None:
+    await store.save_graph(graph.id, graph.name, dump(graph), tenant=tenant)
+
+
+async def _begun(store: Store, head: Head, tenant: str) -> int:
+    """The newest revision, of a lineage that begins with the file."""
+    if head.lineage:
+        return head.revision
+    await _save(store, head.base, tenant)
+    first, before = "as the file has it", head.base
+    if head.versions:
+        first = "the file was changed by hand"
+        before = await stored(store, head.versions[-1].graph, tenant)
+    version = _version(replace(head, graph=before), head.base, FILE, first)
+    await store.promote(version, expected=head.revision, tenant=tenant)
+    return head.revision + 1
+
+
+def _version(head: Head, graph: Graph, edit: str, reason: str, trial: str | None = None) -> Version:
+    changes = [asdict(difference) for difference in diff(head.graph, graph)]
+    return Version(head.base.name, head.revision + 1, graph.id, edit, reason, changes, trial)
+
+
+def _target(head: Head, revision: int) -> Version:
+    name = head.base.name
+    found = next((version for version in head.versions if version.revision == revision), None)
+    if found is None:
+        raise NotFound(f"network {name!r} has no version {revision}", hint="`tinyllm history` lists them")
+    if found not in head.lineage:
+        raise RequestError(
+            f"version {revision} of network {name!r} belongs to another state of the network's file",
+            hint="undo the change of the file, and its versions count again",
+        )
+    if found.graph == head.graph.id:
+        raise RequestError(f"network {name!r} is at version {revision} already", hint="nothing to do")
+    return found
+
+
+def _watched(revision: int) -> str:
+    """The name of a version in the ledger of rollbacks."""
+    return f"version {revision}"
+
+
+def _torn(version: Version, why: str) -> StoreError:
+    return StoreError(
+        f"version {version.revision} of network {version.network!r} does not follow from the one before: {why}",
+        hint="the store was altered: restore a back-up, or go on from the network's file",
+    )
