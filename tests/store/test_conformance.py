@@ -9,7 +9,7 @@ from tests.store.runs import SetClock, a_run, begin
 
 from tinyllm.errors import NotFound, RequestError, StoreError
 from tinyllm.events import Event
-from tinyllm.protocols import RunRow, Store, Ticket
+from tinyllm.protocols import RunRow, Store, Ticket, Usage
 from tinyllm.types import Cost, Grade
 
 
@@ -33,6 +33,17 @@ async def test_a_run_is_folded_from_its_events(store: Store, clock: SetClock) ->
     assert (finished.answer, finished.status) == ("4", "answered")
     assert finished.cost == Cost(12, 3, 2, 1.5, 0.25)
     assert finished.created == clock.time
+
+
+async def test_usage_is_the_cost_of_a_tenants_runs_since_a_time(store: Store, clock: SetClock) -> None:
+    assert await store.usage() == Usage()
+    for number, tenant in enumerate(("local", "local", "other", "local")):
+        clock.time = 100.0 + number
+        await store.append(tenant, a_run(f"r{number}"))
+    await store.append("local", [begin("unfinished")])
+    assert await store.usage(since=101.0) == Usage(3, Cost(24, 6, 4, 3.0, 0.5))
+    assert (await store.usage(tenant="other")).runs == 1
+    assert (await store.usage(since=104.0)).runs == 0
 
 
 async def test_runs_are_listed_newest_first_up_to_a_limit(store: Store) -> None:

@@ -8,7 +8,7 @@ that breaks does not know: its `otherwise` is taken.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -25,13 +25,16 @@ from tinyllm.types import JSON, Budget, Cost, Reply, Request, Status
 
 T = TypeVar("T", int, float)
 
+Watch = Callable[[str, Sequence[Event]], None]
+
 PLANS = 32  # how many graph versions stay ready to run
 
 
 class Engine:
     """Answers requests. One engine serves any number of runs at once, in one event loop.
 
-    `tool_seconds` is beyond any shipped tool's own limit: the last resort against one that hangs.
+    `tool_seconds` is beyond any shipped tool's own limit: the last resort against one that hangs. `watch` is
+    told a run's tenant and its events, once they are committed.
     """
 
     def __init__(
@@ -41,12 +44,15 @@ class Engine:
         store: Store,
         *,
         tool_seconds: float = 60.0,
+        watch: Watch | None = None,
     ) -> None:
         self.resolve = resolve
         self.parts = parts
         self.store = store
         self.tool_seconds = tool_seconds
+        self.watch = watch
         self.plans: dict[str, Plan] = {}
+        self.saved: set[tuple[str, str]] = set()
         self.breakers: dict[str, Breaker] = {}
 
     async def run(self, request: Request) -> Reply:
@@ -89,10 +95,12 @@ class Engine:
         plan = self.plans.get(graph.id)
         if plan is None:
             plan = make_plan(graph, self.parts(graph))
-            await self.store.save_graph(graph.id, graph.name, dump(graph), tenant=request.tenant)
             if len(self.plans) >= PLANS:
                 self.plans.pop(next(iter(self.plans)))
             self.plans[graph.id] = plan
+        if (request.tenant, graph.id) not in self.saved:
+            await self.store.save_graph(graph.id, graph.name, dump(graph), tenant=request.tenant)
+            self.saved.add((request.tenant, graph.id))
         return Run(self, plan, request, listen)
 
 
@@ -235,6 +243,8 @@ class Run:
             truncated=reply.truncated,
         )
         await self.engine.store.append(self.request.tenant, self.events)
+        if self.engine.watch is not None:
+            self.engine.watch(self.request.tenant, self.events)
         if self.queue is not None:
             self.queue.put_nowait(finished)
         return reply

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from tinyllm.errors import StoreError
 from tinyllm.events import Event
-from tinyllm.protocols import RunRow, Ticket, TrialRow, Version
+from tinyllm.protocols import RunRow, Ticket, TrialRow, Usage, Version
 from tinyllm.store import rows
-from tinyllm.types import JSON, Grade
+from tinyllm.types import JSON, Cost, Grade
 
 _Key = tuple[str, str]
 
@@ -76,6 +76,13 @@ class MemoryStore:
 
     async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
         return [run.row for run in reversed(self._runs.values()) if run.row.tenant == tenant][:limit]
+
+    async def usage(self, *, tenant: str = "local", since: float = 0.0) -> Usage:
+        self._check_open()
+        found = [
+            run.row for run in self._runs.values() if run.row.tenant == tenant and run.row.created >= since
+        ]
+        return Usage(len(found), sum((row.cost for row in found), Cost()))
 
     async def save_graph(self, graph_id: str, name: str, source: str, *, tenant: str = "local") -> None:
         self._check_open()

@@ -16,7 +16,7 @@ from tinyllm.types import JSON, Cost, Grade
 USER_KINDS = ("correction", "thumb")
 LEEWAY = 60.0  # seconds that the clocks of two machines may differ
 
-_COSTS = tuple(field.name for field in fields(Cost))
+COSTS = tuple(field.name for field in fields(Cost))
 
 
 def to_json(events: Sequence[Event]) -> str:
@@ -70,7 +70,7 @@ def ended(event: Event) -> tuple[str, str | None, Cost]:
     """Answer, status and cost as a `run_finished` event tells them."""
     data = event.data
     cost: Mapping[str, JSON] = data.get("cost") or {}
-    known = {name: cost[name] for name in _COSTS if name in cost}
+    known = {name: cost[name] for name in COSTS if name in cost}
     return plain(data.get("answer") or ""), data.get("status"), Cost(**known)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tinyllm.errors import StoreError
 from tinyllm.events import SCHEMA_VERSION, Event
-from tinyllm.protocols import RunRow, Ticket, TrialRow, Version
+from tinyllm.protocols import RunRow, Ticket, TrialRow, Usage, Version
 from tinyllm.store import lineage, rows
 from tinyllm.store.sqlite import Sqlite
 from tinyllm.store.writer import Cursor, Writer
@@ -47,6 +47,9 @@ _REPLACE = "UPDATE grades SET replaced = ? WHERE number = ?"
 _RUNS = """
 SELECT number, run_id, tenant, user_id, session, graph, seed, clock, question, answer, status, created,
        macs, tokens_in, tokens_out, milliseconds, money FROM runs"""
+_USAGE = f"""
+SELECT count(*), {", ".join(f"coalesce(sum({each}), 0)" for each in rows.COSTS)}
+FROM runs WHERE tenant = ? AND created >= ?"""
 _EVENTS = "SELECT events FROM events WHERE tenant = ? AND run_id = ? ORDER BY sequence"
 _TICKETS = "SELECT ticket_id, run_id, tenant, question, reason, created, answer FROM tickets"
 _GRAPHS = "SELECT tenant, graph_id, name, source FROM graphs"
@@ -108,6 +111,10 @@ class SqlStore:
     async def runs(self, *, tenant: str = "local", limit: int = 20) -> Sequence[RunRow]:
         sql = f"{_RUNS} WHERE tenant = ? ORDER BY number DESC LIMIT ?"
         return [_run(row) for row in await self._select(sql, tenant, limit)]
+
+    async def usage(self, *, tenant: str = "local", since: float = 0.0) -> Usage:
+        ((runs, *spent),) = await self._select(_USAGE, tenant, since)
+        return Usage(runs, Cost(*spent))
 
     async def save_graph(self, graph_id: str, name: str, source: str, *, tenant: str = "local") -> None:
         values = (tenant, graph_id, name, source, self._now())
