@@ -89,10 +89,23 @@ class Router(Protocol):
     async def choose(self, text: str, labels: Sequence[str]) -> Choice: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that a user wants to be remembered, in a line; `created` is Unix time."""
+
+    id: str
+    tenant: str
+    user: str
+    text: str
+    created: float
+
+
 class Memory(Protocol):
     """What is known about a user, across sessions."""
 
-    async def recall(self, tenant: str, user: str, text: str, limit: int) -> Sequence[str]: ...
+    async def recall(self, tenant: str, user: str, text: str, limit: int) -> Sequence[Fact]:
+        """The facts about the user that matter for a question, at most `limit`, what matters most first."""
+        ...
 
 
 class Grader(Protocol):
@@ -231,7 +244,7 @@ class Usage:
 
 
 class Store(Protocol):
-    """Keeps runs, events, graph versions and tickets. Every method raises StoreError where it cannot.
+    """Keeps runs, events, graph versions, tickets and facts about users. Every method raises StoreError where it cannot.
 
     What belongs to one tenant is never seen by, and never collides with, another's.
     """
@@ -331,14 +344,33 @@ class Store(Protocol):
         """The model file of that SHA-256, which a version brought. Raises NotFound."""
         ...
 
+    async def remember(self, text: str, *, user: str = "local", tenant: str = "local") -> Fact:
+        """Keep a fact about a user, in one line; one that says the same is kept once.
+
+        Raises RequestError for one that is empty or too long, and where the user has too many.
+        """
+        ...
+
+    async def facts(self, *, user: str = "local", tenant: str = "local") -> Sequence[Fact]:
+        """What is remembered of a user, oldest first."""
+        ...
+
+    async def edit(self, fact_id: str, text: str, *, user: str = "local", tenant: str = "local") -> Fact:
+        """Put another text in a fact's place; the old one is gone. Raises NotFound, or RequestError."""
+        ...
+
+    async def forget(self, fact_id: str, *, user: str = "local", tenant: str = "local") -> None:
+        """Delete a fact; nothing of its text stays behind. Raises NotFound."""
+        ...
+
     async def size(self) -> Mapping[str, int]:
-        """How many `runs`, `events`, `graphs`, `tickets`, `grades`, `versions`, `trials` and `files` all tenants
-        have, and their `bytes`."""
+        """How many `runs`, `events`, `graphs`, `tickets`, `grades`, `versions`, `trials`, `files` and `facts` all
+        tenants have, and their `bytes`."""
         ...
 
     def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
         """Yield everything as JSON objects whose `row` is run (with its events), ticket, graph, grade, version,
-        trial or file (in base64).
+        trial, fact or file (in base64).
 
         None exports every tenant.
         """
@@ -346,7 +378,7 @@ class Store(Protocol):
 
     async def purge(self, older_than: float, *, tenant: str | None = None) -> int:
         """Delete runs (with their grades) and tickets created before a Unix time; returns how many of both.
-        What a network has become, and why, stays.
+        What a network has become, and why, stays, and so do the facts about users.
 
         None purges every tenant.
         """
@@ -389,7 +421,7 @@ class Scope(Protocol):
     text: str
     context: ToolContext
     candidates: tuple[Candidate, ...]
-    facts: tuple[str, ...]
+    facts: tuple[Fact, ...]
     notes: tuple[str, ...]
 
     def emit(self, kind: "Kind", /, **data: JSON) -> None:
@@ -439,7 +471,7 @@ class Outcome:
     go: str | None = None
     failed: str | None = None
     text: str | None = None
-    facts: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
     ticket: str | None = None
 
 

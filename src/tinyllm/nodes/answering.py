@@ -93,7 +93,7 @@ class SpecialistNode:
         system = [self.prompt] if self.prompt else []
         system += [turn.content for turn in scope.request.messages if turn.role == "system"]
         if scope.facts:
-            system.append("Known about the user:\n" + "\n".join(f"- {fact}" for fact in scope.facts))
+            system.append("Known about the user:\n" + "\n".join(f"- {fact.text}" for fact in scope.facts))
         if scope.notes:
             system.append("An earlier answer was rejected: " + scope.notes[-1])
         turns = [turn for turn in scope.request.messages if turn.role != "system"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tinyllm.errors import StoreError
 from tinyllm.events import Event
-from tinyllm.protocols import RunRow, Ticket, TrialRow, Usage, Version
+from tinyllm.protocols import Fact, RunRow, Ticket, TrialRow, Usage, Version
 from tinyllm.store import rows
 from tinyllm.types import JSON, Cost, Grade
 
@@ -29,7 +29,7 @@ class _Run:
 
 
 class MemoryStore:
-    """A `Store` of at most `limit` runs, tickets and graphs each; the oldest make room. Versions stay."""
+    """A `Store` of at most `limit` runs, tickets and graphs each; the oldest make room. Versions and facts stay."""
 
     def __init__(
         self, *, limit: int = 1000, retention: float | None = None, now: Callable[[], float] = time.time
@@ -43,6 +43,7 @@ class MemoryStore:
         self._versions: dict[_Key, list[Version]] = {}
         self._trials: dict[_Key, TrialRow] = {}
         self._files: dict[_Key, bytes] = {}
+        self._facts: dict[tuple[str, str, str], Fact] = {}
         self._graded = 0
         self._closed = False
 
@@ -191,10 +192,36 @@ class MemoryStore:
             raise rows.unknown("file", sha256)
         return self._files[tenant, sha256]
 
+    async def remember(self, text: str, *, user: str = "local", tenant: str = "local") -> Fact:
+        self._check_open()
+        fact = rows.new_fact(tenant, user, text, self._now())
+        same = rows.same_fact(await self.facts(user=user, tenant=tenant), fact)
+        if same is None:
+            self._facts[tenant, user, fact.id] = fact
+        return same or fact
+
+    async def facts(self, *, user: str = "local", tenant: str = "local") -> Sequence[Fact]:
+        return [fact for fact in self._facts.values() if (fact.tenant, fact.user) == (tenant, user)]
+
+    async def edit(self, fact_id: str, text: str, *, user: str = "local", tenant: str = "local") -> Fact:
+        self._check_open()
+        line = rows.plain_fact(text)
+        if (tenant, user, fact_id) not in self._facts:
+            raise rows.unknown("fact", fact_id)
+        edited = replace(self._facts[tenant, user, fact_id], text=line)
+        self._facts[tenant, user, fact_id] = edited
+        return edited
+
+    async def forget(self, fact_id: str, *, user: str = "local", tenant: str = "local") -> None:
+        self._check_open()
+        if self._facts.pop((tenant, user, fact_id), None) is None:
+            raise rows.unknown("fact", fact_id)
+
     async def size(self) -> Mapping[str, int]:
         texts = [
             *(text for run in self._runs.values() for _, text in run.appends.values()),
             *(source for _, source in self._graphs.values()),
+            *(fact.text for fact in self._facts.values()),
         ]
         return {
             "runs": len(self._runs),
@@ -205,6 +232,7 @@ class MemoryStore:
             "versions": sum(map(len, self._versions.values())),
             "trials": len(self._trials),
             "files": len(self._files),
+            "facts": len(self._facts),
             "bytes": sum(map(len, texts)) + sum(map(len, self._files.values())),
         }
 
@@ -228,6 +256,9 @@ class MemoryStore:
         for (owner, _), trial in list(self._trials.items()):
             if tenant in (None, owner):
                 yield rows.exported_trial(owner, trial)
+        for fact in list(self._facts.values()):
+            if tenant in (None, fact.tenant):
+                yield rows.exported_fact(fact)
         for (owner, sha256), content in list(self._files.items()):
             if tenant in (None, owner):
                 yield rows.exported_file(owner, sha256, content)

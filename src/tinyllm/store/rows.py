@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -10,11 +11,13 @@ import pydantic_core
 
 from tinyllm.errors import Conflict, NotFound, RequestError, StoreError
 from tinyllm.events import Event
-from tinyllm.protocols import RunRow, Ticket, TrialRow, Version
+from tinyllm.protocols import Fact, RunRow, Ticket, TrialRow, Version
 from tinyllm.types import JSON, Cost, Grade
 
 USER_KINDS = ("correction", "thumb")
 LEEWAY = 60.0  # seconds that the clocks of two machines may differ
+LONGEST_FACT = 300  # characters
+MOST_FACTS = 200  # of one user
 
 COSTS = tuple(field.name for field in fields(Cost))
 
@@ -83,6 +86,7 @@ _WHERE = {
     "run": "`tinyllm trace last` shows the latest run, `tinyllm store export` all of them",
     "ticket": "`tinyllm queue list --all` shows all tickets",
     "graph": "`tinyllm store export` shows all graphs",
+    "fact": "`tinyllm memory list` shows what is remembered",
     "file": "a network needs the store in which it learned: name that one",
 }
 
@@ -131,6 +135,34 @@ def gives_way(old: Grade, new: Grade) -> bool:
     if old.kind in USER_KINDS:
         return (old.kind, old.score, old.reference) != (new.kind, new.score, new.reference)
     return old.score is None and new.score is not None
+
+
+def plain_fact(text: str) -> str:
+    """The text as one line that any database takes, without control characters. Raises RequestError."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in plain(text)).split())
+    if not line:
+        raise RequestError("the fact is empty", hint='say something: "prefers Python over JavaScript"')
+    if len(line) > LONGEST_FACT:
+        raise RequestError(
+            f"the fact has {len(line)} characters, the most is {LONGEST_FACT}", hint="split it into several"
+        )
+    return line
+
+
+def new_fact(tenant: str, user: str, text: str, now: float) -> Fact:
+    """The fact that a user tells now. Raises RequestError."""
+    return Fact(f"f{secrets.token_hex(4)}", tenant, user, plain_fact(text), now)
+
+
+def same_fact(known: Sequence[Fact], new: Fact) -> Fact | None:
+    """The fact among the user's own that says the same. Raises RequestError where there is room for no more."""
+    same = next((fact for fact in known if fact.text.casefold() == new.text.casefold()), None)
+    if same is None and len(known) >= MOST_FACTS:
+        raise RequestError(
+            f"{MOST_FACTS} facts of user {new.user!r} are remembered already, and no more are kept",
+            hint="forget some first",
+        )
+    return same
 
 
 def plain_version(version: Version, revision: int, now: float) -> Version:
@@ -222,6 +254,11 @@ def exported_version(tenant: str, version: Version) -> dict[str, Any]:
 def exported_trial(tenant: str, trial: TrialRow) -> dict[str, Any]:
     """A trial as one JSON-able object."""
     return {"row": "trial", "tenant": tenant, **asdict(trial)}
+
+
+def exported_fact(fact: Fact) -> dict[str, Any]:
+    """A fact about a user as one JSON-able object."""
+    return {"row": "fact", **asdict(fact)}
 
 
 def exported_file(tenant: str, sha256: str, content: bytes) -> dict[str, Any]:

@@ -162,6 +162,18 @@ def metadata() -> "MetaData":
         Column("content", LargeBinary, nullable=False),
         Column("created", Float, nullable=False),
     )
+    Table(
+        "facts",
+        tables,
+        # The order in which they were told.
+        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("user_id", Text, nullable=False),
+        Column("fact_id", Text, nullable=False),
+        Column("text", Text, nullable=False),
+        Column("created", Float, nullable=False),
+        UniqueConstraint("tenant", "user_id", "fact_id", name="facts_by_user"),
+    )
     Table("alembic_version", tables, Column("version_num", String(32), primary_key=True))
     return tables
 

@@ -76,6 +76,16 @@ CREATE TABLE files (
     created FLOAT NOT NULL,
     PRIMARY KEY (tenant, sha256)
 );
+CREATE TABLE facts (
+    number INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    fact_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created FLOAT NOT NULL,
+    PRIMARY KEY (number),
+    CONSTRAINT facts_by_user UNIQUE (tenant, user_id, fact_id)
+);
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     PRIMARY KEY (version_num)
@@ -105,5 +115,5 @@ CREATE TABLE grades (
     CONSTRAINT grades_of_run FOREIGN KEY(tenant, run_id) REFERENCES runs (tenant, run_id) ON DELETE CASCADE
 );
 CREATE INDEX grades_by_run ON grades (tenant, run_id);
-INSERT INTO alembic_version VALUES ('0004');
+INSERT INTO alembic_version VALUES ('0005');
 COMMIT;

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from tinyllm.errors import StoreError
 from tinyllm.events import SCHEMA_VERSION, Event
-from tinyllm.protocols import RunRow, Ticket, TrialRow, Usage, Version
-from tinyllm.store import lineage, rows
+from tinyllm.protocols import Fact, RunRow, Ticket, TrialRow, Usage, Version
+from tinyllm.store import facts, lineage, rows
 from tinyllm.store.sqlite import Sqlite
 from tinyllm.store.writer import Cursor, Writer
 from tinyllm.types import JSON, Cost, Grade
@@ -56,7 +56,7 @@ _GRAPHS = "SELECT tenant, graph_id, name, source FROM graphs"
 _GRADES = """
 SELECT number, tenant, replaced, run_id, kind, grader, score, reason, reference, created FROM grades"""
 
-_TABLES = ("runs", "events", "graphs", "tickets", "grades", "versions", "trials", "files")
+_TABLES = ("runs", "events", "graphs", "tickets", "grades", "versions", "trials", "files", "facts")
 _SIZES = dict.fromkeys(_TABLES, "count(*)") | {"events": "coalesce(sum(count), 0)"}
 _NOT_ENDED = (None,) * 7  # answer, status and cost
 
@@ -201,6 +201,21 @@ class SqlStore:
             return bytes(content)
         raise rows.unknown("file", sha256)
 
+    async def remember(self, text: str, *, user: str = "local", tenant: str = "local") -> Fact:
+        fact = rows.new_fact(tenant, user, text, self._now())
+        return await self._writer.write(partial(facts.remember, fact))
+
+    async def facts(self, *, user: str = "local", tenant: str = "local") -> Sequence[Fact]:
+        return await self._read(partial(facts.of_user, tenant, user))
+
+    async def edit(self, fact_id: str, text: str, *, user: str = "local", tenant: str = "local") -> Fact:
+        work = partial(facts.edit, tenant, user, fact_id, rows.plain_fact(text))
+        return await self._writer.write(work, then=self._database.reclaim)
+
+    async def forget(self, fact_id: str, *, user: str = "local", tenant: str = "local") -> None:
+        work = partial(facts.forget, tenant, user, fact_id)
+        await self._writer.write(work, then=self._database.reclaim)
+
     async def size(self) -> Mapping[str, int]:
         counts = ", ".join(f"(SELECT {count} FROM {table})" for table, count in _SIZES.items())
         (found,) = await self._select(f"SELECT {counts}")
@@ -229,6 +244,8 @@ class SqlStore:
             yield rows.exported_version(row[0], lineage.version_of(row))
         for row in await self._select(f"{lineage.TRIALS} WHERE 1 = 1{only} ORDER BY place", *values):
             yield rows.exported_trial(row[0], lineage.trial_of(row))
+        for row in await self._select(f"{facts.FACTS} WHERE 1 = 1{only} ORDER BY number", *values):
+            yield rows.exported_fact(Fact(*row))
         for owner, sha256 in await self._select(
             f"SELECT tenant, sha256 FROM files WHERE 1 = 1{only} ORDER BY created", *values
         ):
