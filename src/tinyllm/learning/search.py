@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice, pairwise
 
 from tinyllm.errors import ToolError
-from tinyllm.grading.reference import compare
+from tinyllm.grading import REFUSED, compare
 from tinyllm.learning.items import Item
 from tinyllm.protocols import Tool, ToolContext
 from tinyllm.slots import Ops, Slots, fill, find, legal_calls
@@ -71,7 +71,7 @@ def _right(item: Item) -> str | None:
     """The right answer of a request, where it is known and is no refusal."""
     if item.reference is None and item.passed and item.trace.status == "answered":
         return item.trace.answer
-    return item.reference
+    return None if item.reference == REFUSED else item.reference
 
 
 async def _giving(right: str, item: Item, slots: Slots, ops: Ops, tools: Mapping[str, Tool]) -> list[str]:

@@ -1,0 +1,132 @@
+"""Growth: a learned router before everything else, and small specialists for the kinds of requests that fail.
+
+    entry -> grown -> as-before: what there was
+                   -> grown-units | grown-dates | ... -> where the other specialists lead
+
+The way there was stays a choice, and takes over what a new specialist refuses. A specialist is of one tool:
+kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation).
+Nodes that were not grown, and specialists of other tools, stay as they are, bit for bit.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tinyllm.grading import node_of
+from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, successors
+from tinyllm.graph.spec import Next, Route
+from tinyllm.learning.items import Item
+from tinyllm.learning.proposal import Findings, Proposal
+from tinyllm.learning.search import Target, find_calls
+from tinyllm.learning.specialist import Example, Trained, train_reader, train_router
+from tinyllm.protocols import Tool
+from tinyllm.slots import REFUSE, Ops, Slots, fill, find, legal_calls
+
+GROWN = "grown"
+BEFORE = "as-before"
+FEWEST = 8  # requests from which a specialist can be trained
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Proposes specialists for what fails: all at once and, as a rival, the one for what fails most.
+
+    `ops` are the operations that readers may learn, of these `tools`.
+    """
+
+    ops: Ops
+    tools: Mapping[str, Tool]
+
+    async def __call__(self, findings: Findings) -> Sequence[Proposal]:
+        items = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
+        failed = [item for item in items.values() if not item.passed]
+        new: defaultdict[str, list[Target]] = defaultdict(list)
+        for target in await find_calls(failed, self.ops, self.tools):
+            new[self.ops[target.op].tool].append(target)
+        wanted = sorted((tool for tool in new if len(new[tool]) >= FEWEST), key=lambda tool: -len(new[tool]))
+        if not wanted or len(successors(findings.head.nodes[findings.head.entry])) != 1:
+            return []
+        rivals = [wanted] if len(wanted) == 1 else [wanted, wanted[:1]]
+        return [self._grown(findings, {tool: new[tool] for tool in tools}) for tools in rivals]
+
+    def _grown(self, findings: Findings, new: Mapping[str, Sequence[Target]]) -> Proposal:
+        """The head with a specialist for each of these tools, a new one or an old one trained again."""
+        head, seed = findings.head, findings.seed
+        (first,) = successors(head.nodes[head.entry])
+        old = head.nodes[first]
+        routes = {BEFORE: Route(to=first, when="everything else")}
+        nodes: dict[str, NodeSpec] = {head.entry: head.nodes[head.entry].model_copy(update={"next": GROWN})}
+        if first == GROWN and isinstance(old, RouterNode):
+            routes, nodes = dict(old.routes), {}
+        before = routes[BEFORE].to
+        kinds = self._known(findings.items, routes)
+        for tool, targets in new.items():
+            kinds.setdefault(_name(tool), []).extend((target.slots, target.call) for target in targets)
+        trained: dict[str, Trained] = {}
+        for tool in new:
+            name = _name(tool)
+            others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
+            trained[name] = train_reader(kinds[name], others, self.ops, seed=seed)
+            done = sorted({call.split()[0] for _, call in kinds[name]})
+            routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
+            nodes[name] = Specialist(
+                kind="specialist", model=name, next=_end(head), tools=(tool,), simpler=before
+            )
+        trained[GROWN] = train_router(
+            {kind: [slots for slots, _ in examples] for kind, examples in kinds.items()}, seed=seed
+        )
+        # What a broken router, or one that knows a route no more, would lose goes the old way.
+        nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
+        models = {**head.models, **{name: _model(name, one) for name, one in trained.items()}}
+        return Proposal(
+            "expand",
+            Counter(node_of(target.item.trace) for one in new.values() for target in one).most_common(1)[0][
+                0
+            ],
+            "; ".join(_reason(tool, targets) for tool, targets in new.items()),
+            put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
+            files={one.sha256: one.data for one in trained.values()},
+            macs=sum(one.macs for one in trained.values()),
+        )
+
+    def _known(self, items: Iterable[Item], routes: Iterable[str]) -> dict[str, list[Example]]:
+        """What the head answers rightly, by the route that it takes, with the call that a specialist made."""
+        known: dict[str, list[Example]] = {route: [] for route in routes}
+        for item in items:
+            if item.passed:
+                node, slots = node_of(item.trace), find(item.request.text)
+                route = node if node in known else BEFORE
+                call = REFUSE if route == BEFORE else self._made(item, slots)
+                if call is not None:
+                    known[route].append((slots, call))
+        return known
+
+    def _made(self, item: Item, slots: Slots) -> str | None:
+        """The call over slots that a run rests on."""
+        runs = [run.call for span in item.trace.spans for run in span.tools if run.result is not None]
+        for call in legal_calls(slots, self.ops):
+            meant = fill(call, slots, self.ops)
+            if runs and meant and (meant.name, meant.arguments) == (runs[-1].name, runs[-1].arguments):
+                return call
+        return None
+
+
+def _name(tool: str) -> str:
+    return f"{GROWN}-{tool}"
+
+
+def _end(head: Graph) -> Next:
+    """Where the network's specialists lead."""
+    ends = [spec.next for spec in head.nodes.values() if isinstance(spec, Specialist)]
+    return Counter(ends).most_common(1)[0][0]
+
+
+def _model(name: str, trained: Trained) -> Model:
+    kind = "router" if name == GROWN else "reader"
+    return Model(backend="learned", model=f"{kind}-{trained.sha256}", parameters=trained.parameters)
+
+
+def _reason(tool: str, targets: Sequence[Target]) -> str:
+    ops = ", ".join(op for op, _ in Counter(target.op for target in targets).most_common(4))
+    example = targets[0].item.request.text
+    return f"{len(targets)} failed requests such as {example!r} are answered by {tool} ({ops})"

@@ -1,0 +1,246 @@
+"""Growth by specialists: from failed requests with right answers to a network that answers their like."""
+
+import json
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tinyllm.backends.reader import LinearBackend, LinearReader, LinearRouter, vector
+from tinyllm.engine import Engine, fold
+from tinyllm.grading import REFUSED, node_of
+from tinyllm.grading.reference import against
+from tinyllm.graph import Graph, parse
+from tinyllm.graph.spec import RouterNode, Specialist
+from tinyllm.learning.clusters import clusters
+from tinyllm.learning.expand import Expansion
+from tinyllm.learning.items import Item, group_of
+from tinyllm.learning.proposal import Ask, Findings, Proposal
+from tinyllm.learning.specialist import Trained, train_reader, train_router
+from tinyllm.protocols import Parts
+from tinyllm.routing import from_bytes
+from tinyllm.slots import REFUSE, Op, Slots, find
+from tinyllm.store import open_store
+from tinyllm.tools.calculator import Calculator
+from tinyllm.tools.text import Text
+from tinyllm.types import Grade, Message, Request, Trace
+
+OPS = {
+    one.name: one
+    for one in (
+        Op("add", ("n", "n"), "calculator", {"expression": "{0} + {1}"}),
+        Op("gcd", ("n", "n"), "calculator", {"expression": "gcd({0}, {1})"}),
+        Op("letters", ("w",), "text", {"operation": "letters", "text": "{0}"}),
+        Op("reverse", ("w",), "text", {"operation": "reverse", "text": "{0}"}),
+        Op(REFUSE),
+    )
+}
+TOOLS = {"calculator": Calculator(), "text": Text()}
+WORDS = "garden window bridge planet silver orange kitchen mountain dragon castle".split()  # noqa: SIM905
+ASKED = {
+    "add": "the sum of {a} and {b}",
+    "letters": 'how many letters are in "{w}"',
+    "reverse": 'write "{w}" backwards',
+    "gcd": "what divides both {a} and {b} at most",
+    REFUSE: "who won the {w} cup of {a}",
+}
+
+
+def ask_for(op: str, number: int) -> str:
+    return ASKED[op].format(a=number + 11, b=2 * number + 5, w=WORDS[number % len(WORDS)])
+
+
+def right_answer(op: str, number: int) -> str:
+    word = WORDS[number % len(WORDS)]
+    return {
+        "add": str(3 * number + 16),
+        "gcd": str(math.gcd(number + 11, 2 * number + 5)),
+        "letters": str(len(word)),
+        "reverse": word[::-1],
+        REFUSE: REFUSED,
+    }[op]
+
+
+def requests_for(op: str, count: int = 12) -> list[Slots]:
+    return [find(ask_for(op, number)) for number in range(count)]
+
+
+@dataclass
+class LearnedBench:
+    """Runs graphs whose models are learned files."""
+
+    folder: Path
+
+    def effective(self, graph: Graph) -> Graph:
+        return graph
+
+    @asynccontextmanager
+    async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator[Ask]:
+        for sha256, data in files.items():
+            (self.folder / sha256).write_bytes(data)
+        path = {name: self.folder / model.model.partition("-")[2] for name, model in graph.models.items()}
+        kinds = {name: model.model.partition("-")[0] for name, model in graph.models.items()}
+        parts = Parts(
+            {name: LinearBackend(name, path[name], OPS) for name in path if kinds[name] == "reader"},
+            TOOLS,
+            {name: LinearRouter(path[name]) for name in path if kinds[name] == "router"},
+        )
+        store = await open_store("memory:")
+
+        async def resolve(request: Request) -> Graph:
+            return graph
+
+        engine = Engine(resolve, lambda _: parts, store)
+
+        async def ask(request: Request) -> Trace:
+            return fold(await store.events((await engine.run(request)).run_id))
+
+        yield ask
+
+
+def day_one(bench: LearnedBench) -> Graph:
+    """A network that adds, and refuses everything else."""
+    calls = [(slots, "add n0 n1") for slots in requests_for("add")]
+    trained = train_reader(calls, requests_for(REFUSE), OPS)
+    (bench.folder / trained.sha256).write_bytes(trained.data)
+    worker = {"kind": "specialist", "model": "adder", "tools": ["calculator"], "next": "exit"}
+    model = {"backend": "learned", "model": f"reader-{trained.sha256}"}
+    nodes = {"entry": {"kind": "entry", "next": "worker"}, "worker": worker, "exit": {"kind": "exit"}}
+    whole = {"schema": 1, "name": "net", "models": {"adder": model}, "nodes": nodes}
+    return parse(json.dumps(whole), tools=["calculator"])
+
+
+async def traffic(bench: LearnedBench, head: Graph, *ops: str, count: int = 12) -> list[Item]:
+    items = []
+    async with bench.open(head, {}) as ask:
+        for op in ops:
+            for number in range(count):
+                text, reference = ask_for(op, number), right_answer(op, number)
+                request = Request((Message("user", text),), seed=1, clock=0.0)
+                trace = await ask(request)
+                score = against(trace, reference).score
+                grade = Grade(trace.run_id, "reference", "t", score, reference=reference)
+                items.append(Item(request, trace, grade, group_of(text)))
+    return items
+
+
+async def grow(head: Graph, items: Sequence[Item]) -> Sequence[Proposal]:
+    worth = [cluster for cluster in clusters(items) if cluster.failing > 0.2]
+    return await Expansion(OPS, TOOLS)(Findings(head, items, worth))
+
+
+def passing(items: Sequence[Item]) -> float:
+    return sum(item.passed for item in items) / len(items)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> LearnedBench:
+    return LearnedBench(tmp_path)
+
+
+async def test_what_failed_is_answered_and_what_was_answered_still_is(bench: LearnedBench) -> None:
+    head = day_one(bench)
+    items = await traffic(bench, head, "add", REFUSE, "letters", "reverse")
+    assert passing(items) == 0.5
+    (proposal,) = await grow(head, items)
+    assert (proposal.edit, proposal.node) == ("expand", "worker") and proposal.macs > 0
+    assert "24 failed requests" in proposal.reason and "text (letters, reverse)" in proposal.reason
+    grown = proposal.graph
+    assert grown.nodes["worker"] == head.nodes["worker"] and grown.models["adder"] == head.models["adder"]
+    router, specialist = grown.nodes["grown"], grown.nodes["grown-text"]
+    assert isinstance(router, RouterNode) and isinstance(specialist, Specialist)
+    assert {label: route.to for label, route in router.routes.items()} == {
+        "as-before": "worker",
+        "grown-text": "grown-text",
+    }
+    assert (specialist.simpler, specialist.next, specialist.tools) == ("worker", "exit", ("text",))
+    async with bench.open(grown, proposal.files):
+        pass
+    after = await traffic(bench, grown, "add", REFUSE, "letters", "reverse", count=15)
+    assert passing(after) > 0.95
+    assert {node_of(item.trace) for item in after if item.request.text.startswith("write")} == {"grown-text"}
+
+
+async def test_a_next_expansion_adds_to_the_router_and_leaves_other_specialists_alone(
+    bench: LearnedBench,
+) -> None:
+    head = day_one(bench)
+    (first,) = await grow(head, await traffic(bench, head, "add", REFUSE, "reverse"))
+    async with bench.open(first.graph, first.files):
+        pass
+    (second,) = await grow(first.graph, await traffic(bench, first.graph, "add", REFUSE, "reverse", "gcd"))
+    assert sorted(second.graph.nodes) == [
+        "entry",
+        "exit",
+        "grown",
+        "grown-calculator",
+        "grown-text",
+        "worker",
+    ]
+    assert second.graph.models["grown-text"] == first.graph.models["grown-text"]
+    assert second.graph.nodes["grown-text"] == first.graph.nodes["grown-text"]
+    assert second.graph.models["grown"] != first.graph.models["grown"]
+    assert len(second.files) == 2  # the new specialist and the router
+
+
+async def test_more_of_a_tool_s_kinds_join_its_specialist(bench: LearnedBench) -> None:
+    head = day_one(bench)
+    (first,) = await grow(head, await traffic(bench, head, "add", REFUSE, "reverse"))
+    async with bench.open(first.graph, first.files):
+        pass
+    (second,) = await grow(
+        first.graph, await traffic(bench, first.graph, "add", REFUSE, "reverse", "letters")
+    )
+    assert second.graph.nodes.keys() == first.graph.nodes.keys()
+    async with bench.open(second.graph, second.files):
+        pass
+    after = await traffic(bench, second.graph, "add", REFUSE, "reverse", "letters")
+    assert passing(after) > 0.95
+
+
+async def test_nothing_is_proposed_where_no_call_answers_or_too_few_requests_fail(
+    bench: LearnedBench,
+) -> None:
+    head = day_one(bench)
+    assert not await grow(head, await traffic(bench, head, "add", REFUSE))
+    assert not await grow(head, await traffic(bench, head, "add", "reverse", count=6))
+    parallel = head.model_copy(
+        update={
+            "nodes": {
+                **head.nodes,
+                "entry": head.nodes["entry"].model_copy(update={"next": ("worker", "exit")}),
+            }
+        }
+    )
+    assert not await grow(parallel, await traffic(bench, head, "add", "reverse"))
+
+
+def read(trained: Trained, text: str) -> str:
+    return LinearReader(from_bytes(trained.data), OPS).read(find(text)).call
+
+
+def test_training_is_the_same_file_for_the_same_seed() -> None:
+    calls = [(slots, "reverse w0") for slots in requests_for("reverse")]
+    one, same = (train_reader(calls, requests_for(REFUSE), OPS, seed=3) for _ in range(2))
+    other = train_reader(calls, requests_for(REFUSE), OPS, seed=4)
+    assert one == same and one.sha256 != other.sha256
+
+
+def test_marks_and_manners_are_no_sign_of_a_kind() -> None:
+    # The new kind never ends in a question mark here, the old one always does.
+    new = [find(f'write "{word}" backwards') for word in WORDS]
+    old = [find(f'how many letters are in "{word}"?') for word in WORDS]
+    router = from_bytes(train_router({"new": new, "old": old}).data)
+    for text in (
+        'write "paper" backwards?',
+        'please write "paper" backwards ?',
+        'hey, write "paper" backwards?',
+    ):
+        odds = router.probabilities(vector(find(text), router.bits))
+        assert router.labels[odds.argmax()] == "new"
+    trained = train_reader([(slots, "reverse w0") for slots in new], old, OPS)
+    assert read(trained, 'Please write "paper" backwards?') == "reverse w0"
+    assert read(trained, 'how many letters are in "paper"') == REFUSE
