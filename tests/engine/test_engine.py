@@ -9,7 +9,7 @@ import pytest
 
 from tinyllm.backends.scripted import Answer, Scripted
 from tinyllm.engine import Engine, fold
-from tinyllm.errors import BackendError, BackendUnreachable, RequestError, RequestTooLarge
+from tinyllm.errors import BackendError, BackendUnreachable, RequestError, RequestTooLarge, ToolError
 from tinyllm.graph import Graph, parse
 from tinyllm.protocols import Backend, Choice, Parts, Tool, ToolContext
 from tinyllm.store import open_store
@@ -216,8 +216,37 @@ async def test_a_failing_call_is_given_back_once_and_repaired() -> None:
     assert [run.error is None for run in reply.tool_calls] == [False, True]
 
 
-async def test_two_failing_calls_fail_the_node() -> None:
-    net = await engine(line(), {"m": Scripted("m", calling("1 +")), "judge": Scripted("judge", ["x"])})
+async def test_a_round_of_failing_calls_may_be_repaired_whatever_their_number() -> None:
+    wrong = tuple(ToolCall("calculator", {"expression": text}) for text in ("1 +", "2 +"))
+    right = ToolCall("calculator", {"expression": "1 + 1"})
+    model = Scripted("m", [Answer(tool_calls=wrong), Answer(tool_calls=(right,)), "2"])
+    reply = await (await engine(line(), {"m": model, "judge": Scripted("judge", ["x"])})).run(
+        ask("one plus one")
+    )
+    assert (reply.status, reply.answer) == ("answered", "2")
+    assert [run.error is None for run in reply.tool_calls] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("'x' is no number", "error: 'x' is no number; write it as 12"),
+        ("'x' is no number: write it as 12", "error: 'x' is no number: write it as 12"),
+    ],
+)
+async def test_a_model_is_given_the_tools_advice(message: str, told: str) -> None:
+    class Advising(Liar):
+        async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
+            raise ToolError(message, hint="write it as 12")
+
+    model = Scripted("m", calling("x"))
+    await (await engine(line(), {"m": model, "judge": Scripted("judge", ["x"])}, tool=Advising())).run(
+        ask("x")
+    )
+    assert model.prompts[1].messages[-1].content == told
+
+
+async def test_two_rounds_of_failing_calls_fail_the_node() -> None:
     broken = Scripted("m", lambda prompt: Answer(tool_calls=(ToolCall("calculator", {"expression": "1 +"}),)))
     net = await engine(line(), {"m": broken, "judge": Scripted("judge", ["x"])})
     assert (await net.run(ask("one plus"))).status == "refused"

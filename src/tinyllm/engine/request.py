@@ -4,7 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -15,6 +15,7 @@ from tinyllm.types import JSON, Budget, Cost, Message, Request, SamplingWish, To
 
 MAX_CHARACTERS = 200_000
 _FIRST, _END = -62_135_596_800, 253_402_300_800  # the Unix times that a calendar has
+_COSTS = tuple(field.name for field in fields(Cost))
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # but line ends and tabs
 
 
@@ -30,24 +31,23 @@ def checked(request: Request) -> Request:
             f"the question has {size} characters, the most is {MAX_CHARACTERS}",
             hint="send the part that matters, or put the text into a folder for the lookup tool",
         )
-    messages = tuple(replace(turn, content=_clean(turn.content)) for turn in request.messages)
-    request = replace(request, messages=messages)
+    messages = tuple(_cleaned(turn) for turn in request.messages)
+    clock = request.clock if request.clock is not None else time.time()
+    seed = request.seed if request.seed is not None else secrets.randbelow(2**31)
+    request = replace(request, messages=messages, seed=seed, clock=clock)
     if not request.text.strip():
         raise RequestError("the question is empty", hint='ask something: tinyllm ask "what is 15% of 80"')
-    clock = request.clock if request.clock is not None else time.time()
     if not _FIRST <= clock < _END:
         raise RequestError(f"the clock {clock!r} is no time", hint="give Unix time, in the years 1 to 9999")
     if not 0 <= request.quality <= 1:
         raise RequestError(f"the quality {request.quality!r} is no quality", hint="give one from 0 to 1")
-    return replace(
-        request,
-        seed=request.seed if request.seed is not None else secrets.randbelow(2**31),
-        clock=clock,
-    )
+    return request
 
 
 def to_json(value: Request | Cost | Sequence[ToolCall]) -> JSON:
     """The value as plain JSON, in a quarter of the time of `asdict`."""
+    if isinstance(value, Cost):
+        return {name: getattr(value, name) for name in _COSTS}
     return to_jsonable_python(value, fallback=dict)  # any mapping is a JSON object
 
 
@@ -81,6 +81,9 @@ def request_of(events: Sequence[Event]) -> Request:
     return from_json(events[0].data["request"])
 
 
-def _clean(text: str) -> str:
+def _cleaned(turn: Message) -> Message:
     """Without control characters (but line ends and tabs) and lone surrogates, which no model or store takes."""
-    return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8")
+    text = _CONTROL.sub("", turn.content)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return turn if text == turn.content else replace(turn, content=text)

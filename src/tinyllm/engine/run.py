@@ -13,13 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tinyllm.engine.breaker import Breaker
 from tinyllm.engine.plan import Plan, make_plan
 from tinyllm.engine.request import checked, request_of, to_json
 from tinyllm.engine.scope import NodeScope, tool_run_json
 from tinyllm.errors import BudgetExceeded, RequestError, StoreError, TinyLLMError
 from tinyllm.events import Event, Kind
-from tinyllm.graph import Gate, Graph, dump, nearest, successors
+from tinyllm.graph import Gate, Graph, dump, nearest
 from tinyllm.protocols import Candidate, Outcome, Parts, Resolve, Store, Ticket, ToolContext
 from tinyllm.types import JSON, Budget, Cost, Reply, Request, Status
 
@@ -53,7 +52,6 @@ class Engine:
         self.watch = watch
         self.plans: dict[str, Plan] = {}
         self.saved: set[tuple[str, str]] = set()
-        self.breakers: dict[str, Breaker] = {}
 
     async def run(self, request: Request) -> Reply:
         """The answer, after its events are committed.
@@ -137,8 +135,8 @@ class Run:
         assert request.seed is not None and request.clock is not None  # `checked` sets both
         self.context = ToolContext(request.clock, request.seed, request.user, request.tenant)
 
-    def emit(self, kind: Kind, node: str | None = None, /, **data: JSON) -> Event:
-        event = Event(self.id, self.sequence, kind, round(self._elapsed(), 3), node, data)
+    def emit(self, kind: Kind, node: str | None, data: dict[str, JSON]) -> Event:
+        event = Event(self.id, self.sequence, kind, self._elapsed(), node, data)
         self.sequence += 1
         if kind == "choice_made" and node is not None:
             self.odds.append((node, data["probabilities"]))
@@ -147,9 +145,6 @@ class Run:
         if self.queue is not None and kind != "run_finished":
             self.queue.put_nowait(event)
         return event
-
-    def breaker(self, name: str) -> Breaker:
-        return self.engine.breakers.setdefault(name, Breaker(name))
 
     def spend(self, cost: Cost) -> None:
         """Count a cost, and stop the run where it goes over the budget."""
@@ -163,7 +158,7 @@ class Run:
     async def park(self, reason: str) -> str:
         ticket = f"t{secrets.token_hex(4)}"
         request = self.request
-        self.emit("parked", None, ticket=ticket, reason=reason)
+        self.emit("parked", None, {"ticket": ticket, "reason": reason})
         created = self.context.clock
         await self.engine.store.park(Ticket(ticket, self.id, request.tenant, self.text, reason, created))
         return ticket
@@ -171,16 +166,16 @@ class Run:
     async def finish(self) -> Reply:
         """Walk, settle the status, commit, and only then answer."""
         try:
-            self.emit(
-                "run_started",
-                question=self.request.text,
-                graph=self.plan.graph.id,
-                seed=self.request.seed,
-                clock=self.request.clock,
-                user=self.request.user,
-                session=self.request.session,
-                request=to_json(self.request),
-            )
+            asked = {
+                "question": self.request.text,
+                "graph": self.plan.graph.id,
+                "seed": self.request.seed,
+                "clock": self.request.clock,
+                "user": self.request.user,
+                "session": self.request.session,
+                "request": to_json(self.request),
+            }
+            self.emit("run_started", None, asked)
             try:
                 async with asyncio.timeout(self.budget.seconds):
                     end = await self._walk(self.plan.graph.entry, (), None)
@@ -209,7 +204,7 @@ class Run:
         else:
             status, answer = "answered", end.candidate.text
         elapsed = self._elapsed()
-        self.cost = replace(self.cost, milliseconds=round(elapsed, 3))
+        self.cost = replace(self.cost, milliseconds=elapsed)
         runs = end.candidate.tool_runs if end.candidate else ()
         reply = Reply(
             answer=answer,
@@ -217,7 +212,7 @@ class Run:
             route=tuple(self.route),
             tool_calls=runs,
             cost=self.cost,
-            latency_ms=round(elapsed, 3),
+            latency_ms=elapsed,
             run_id=self.id,
             graph=self.plan.graph.id,
             ticket=end.ticket,
@@ -226,22 +221,21 @@ class Run:
             error=self.error if end.broken else None,
             truncated=end.candidate.truncated if end.candidate else False,
         )
-        finished = self.emit(
-            "run_finished",
-            None,
-            answer=answer,
-            status=status,
-            reason=end.reason,
-            route=list(self.route),
-            tool_calls=[tool_run_json(made) for made in runs],
-            cost=to_json(self.cost),
-            latency_ms=reply.latency_ms,
-            run_id=self.id,
-            graph=reply.graph,
-            ticket=end.ticket,
-            caller_calls=to_json(reply.caller_calls),
-            truncated=reply.truncated,
-        )
+        told = {
+            "answer": answer,
+            "status": status,
+            "reason": end.reason,
+            "route": list(self.route),
+            "tool_calls": [tool_run_json(made) for made in runs],
+            "cost": to_json(self.cost),
+            "latency_ms": elapsed,
+            "run_id": self.id,
+            "graph": reply.graph,
+            "ticket": end.ticket,
+            "caller_calls": to_json(reply.caller_calls),
+            "truncated": reply.truncated,
+        }
+        finished = self.emit("run_finished", None, told)
         await self.engine.store.append(self.request.tenant, self.events)
         if self.engine.watch is not None:
             self.engine.watch(self.request.tenant, self.events)
@@ -254,7 +248,8 @@ class Run:
         while node != until:
             outcome = await self._step(node, candidates)
             if outcome.failed is not None:
-                maker = candidates[0].node if candidates and self._is_gate(node) else node
+                gate = self.plan.kinds[node] == "gate"
+                maker = candidates[0].node if candidates and gate else node
                 target = self._recover(maker, node, outcome.failed)
                 if target is None:
                     return await self._give_up(node, outcome.failed)
@@ -264,10 +259,9 @@ class Run:
                 candidates = (outcome.candidate,)
             if outcome.ticket is not None:
                 return _End(ticket=outcome.ticket)
-            spec = self.plan.graph.nodes[node]
-            if spec.kind == "exit":
+            if self.plan.kinds[node] == "exit":
                 return _End(candidates[0] if candidates else outcome.candidate)
-            following = (outcome.go,) if outcome.go else successors(spec)
+            following = (outcome.go,) if outcome.go else self.plan.following[node]
             if len(following) > 1:
                 join = self.plan.joins[node]
                 ends = await _all(self._walk(branch, candidates, join) for branch in following)
@@ -289,12 +283,12 @@ class Run:
             )
         self.route.append(node)
         self.tried.add(node)
-        self.emit("node_started", node, kind=self.plan.graph.nodes[node].kind)
+        self.emit("node_started", node, {"kind": self.plan.kinds[node]})
         scope = NodeScope(self, node, candidates, self.context)
         try:
             outcome = await self.plan.nodes[node].run(scope)
         except BudgetExceeded as error:
-            self.emit("node_failed", node, error=type(error).__name__, message=error.message)
+            self.emit("node_failed", node, {"error": type(error).__name__, "message": error.message})
             raise
         except TinyLLMError as error:
             return self._broken(node, error)
@@ -310,11 +304,12 @@ class Run:
             self.text = outcome.text
         self.facts += outcome.facts
         text = outcome.candidate.text if outcome.candidate else ""
-        self.emit("node_finished", node, text=text, failed=outcome.failed)
+        self.emit("node_finished", node, {"text": text, "failed": outcome.failed})
         return outcome
 
     def _broken(self, node: str, error: TinyLLMError) -> Outcome:
-        self.emit("node_failed", node, error=type(error).__name__, message=error.message, hint=error.hint)
+        told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        self.emit("node_failed", node, told)
         self.error = self.error or error
         return Outcome(failed=error.message)
 
@@ -330,7 +325,7 @@ class Run:
             target = next((name for name in self._substitutes(maker) if name not in self.tried), None)
         if target is not None:
             self.notes.append(reason)
-            self.emit("recovered", failed, to=target, why=reason)
+            self.emit("recovered", failed, {"to": target, "why": reason})
         return target
 
     def _substitutes(self, maker: str) -> list[str]:
@@ -354,17 +349,14 @@ class Run:
         """
         if self.error is not None:
             return _End(reason=str(self.error), broken=True)
-        nodes = self.plan.graph.nodes
-        if nodes[node].kind != "router":
+        if self.plan.kinds[node] != "router":
             self.notes.append(reason)
-        refusal = await self._step(next(name for name, spec in nodes.items() if spec.kind == "exit"), ())
+        refusal = await self._step(self.plan.exits[node], ())
         return _End(refusal.candidate, reason=reason)
 
-    def _is_gate(self, node: str) -> bool:
-        return self.plan.graph.nodes[node].kind == "gate"
-
     def _elapsed(self) -> float:
-        return (time.perf_counter() - self.began) * 1000
+        """Milliseconds, to the microsecond."""
+        return round((time.perf_counter() - self.began) * 1000, 3)
 
 
 async def _all(walks: Iterable[Coroutine[Any, Any, _End]]) -> list[_End]:

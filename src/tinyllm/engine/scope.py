@@ -33,13 +33,13 @@ class NodeScope:
         self.notes = tuple(run.notes)
 
     def emit(self, kind: Kind, /, **data: JSON) -> None:
-        self.run.emit(kind, self.node, **data)
+        self.run.emit(kind, self.node, data)
 
     def forced(self) -> str | None:
         return self.request.forced.get(self.node)
 
     async def complete(self, backend: Backend, prompt: Prompt, *, retries: int = 1) -> Completion:
-        breaker = self.run.breaker(backend.name)
+        breaker = self.run.plan.breakers[backend.name]
         attempt = 0
         while True:
             breaker.check()
@@ -82,16 +82,21 @@ class NodeScope:
             async with asyncio.timeout(self.run.engine.tool_seconds):
                 result = await tool.call(call.arguments, self.context)
         except ToolError as error:
-            made = ToolRun(call, None, str(error.message))
+            made = ToolRun(call, None, _advice(error))
         except TimeoutError:
             made = ToolRun(call, None, f"tool {call.name!r} hung for {self.run.engine.tool_seconds:g} s")
         else:
             made = ToolRun(call, result)
-        self.emit("tool_called", **tool_run_json(made))
+        self.run.emit("tool_called", self.node, tool_run_json(made))
         return made
 
     async def park(self, reason: str) -> str:
         return await self.run.park(reason)
+
+
+def _advice(error: ToolError) -> str:
+    """What was wrong and what would work, for the model that made the call."""
+    return error.message if error.hint in error.message else f"{error.message}; {error.hint}"
 
 
 def tool_run_json(made: ToolRun) -> dict[str, JSON]:

@@ -18,14 +18,14 @@ REFUSE = ToolSpec(
 )
 """A call that every model may make: it ends the node's work and sends the run to recovery."""
 
-BAD_CALLS = 1  # how many failing calls a model may repair before its node gives up
+BAD_ROUNDS = 1  # how many rounds with a failing call a model may repair before its node gives up
 
 
 class SpecialistNode:
     """Asks its model, runs the tools that it calls, and hands the results back until it answers.
 
-    A failing call is given back once with the tool's advice; a second one ends the node's work. Calls of tools
-    that the caller brought are not run here: they go out with the answer.
+    A failing call is given back with the tool's advice; one in a later round ends the node's work. Calls of
+    tools that the caller brought are not run here: they go out with the answer.
     """
 
     def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
@@ -46,6 +46,7 @@ class SpecialistNode:
         specs = (*own, *scope.request.tools)
         runs: list[ToolRun] = []
         odds: list[float] = []
+        bad_rounds = 0
         for _ in range(self.spec.turns):
             completion = await scope.complete(
                 self.backend, self._prompt(tuple(messages), specs, scope), retries=self.spec.retries
@@ -65,8 +66,9 @@ class SpecialistNode:
                 return Outcome(answer)
             made = await asyncio.gather(*(self._use(scope, call) for call in completion.tool_calls))
             runs += made
-            failures = [run for run in runs if run.error is not None]
-            if len(failures) > BAD_CALLS:
+            failures = [run for run in made if run.error is not None]
+            bad_rounds += bool(failures)
+            if bad_rounds > BAD_ROUNDS:
                 return Outcome(failed=f"its call of {failures[-1].call.name!r} failed: {failures[-1].error}")
             messages.append(Message("assistant", completion.text, tool_calls=completion.tool_calls))
             messages += [_result(run) for run in made]
@@ -93,7 +95,7 @@ class SpecialistNode:
         system = [self.prompt] if self.prompt else []
         system += [turn.content for turn in scope.request.messages if turn.role == "system"]
         if scope.facts:
-            system.append("Known about the user:\n" + "\n".join(f"- {fact.text}" for fact in scope.facts))
+            system.append("Known about the user:\n" + "\n".join(f"- {fact}" for fact in scope.facts))
         if scope.notes:
             system.append("An earlier answer was rejected: " + scope.notes[-1])
         turns = [turn for turn in scope.request.messages if turn.role != "system"]
