@@ -88,27 +88,29 @@ def is_legal(call: str, slots: Slots, ops: Ops) -> bool:
     return True
 
 
-def load(path: Path, sha256: str | None = None) -> Linear:
-    """The classifier in a file. Raises ModelFileError where it is missing, damaged or not the one meant."""
+def load(source: Path | bytes, sha256: str | None = None) -> Linear:
+    """The classifier in a file, or in the bytes of one. Raises ModelFileError where it is missing, damaged or
+    not the one meant."""
+    name = repr(str(source)) if isinstance(source, Path) else "a learned model"
     try:
-        data = path.read_bytes()
+        data = source.read_bytes() if isinstance(source, Path) else source
     except OSError as error:
-        raise ModelFileError(f"{str(path)!r} cannot be read: {error.strerror}", hint=_REBUILD) from error
+        raise ModelFileError(f"{name} cannot be read: {error.strerror}", hint=_REBUILD) from error
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
-        message = f"{str(path)!r} has the SHA-256 {found[:12]}..., and {sha256[:12]}... is expected"
+        message = f"{name} has the SHA-256 {found[:12]}..., and {sha256[:12]}... is expected"
         raise ModelFileError(message, hint=_REBUILD)
     try:
-        return from_bytes(data, repr(str(path)))
+        return from_bytes(data, name)
     except ModelFileError as error:
         raise ModelFileError(error.message, hint=_REBUILD) from error
 
 
 class LinearBackend(ReaderBackend):
-    """The linear reader in a file, which is read when it is first needed."""
+    """The linear reader in a file, or in the bytes of one, which is read when it is first needed."""
 
-    def __init__(self, name: str, path: Path, ops: Ops, sha256: str | None = None) -> None:
+    def __init__(self, name: str, source: Path | bytes, ops: Ops, sha256: str | None = None) -> None:
         super().__init__(name, ops)
-        self.path = path
+        self.source = source
         self.sha256 = sha256
         self._reader: LinearReader | None = None
         self._closed = False
@@ -123,11 +125,12 @@ class LinearBackend(ReaderBackend):
         if self._closed:
             raise BackendError(f"model {self.name!r} is closed", hint="build it again")
         if self._reader is None:
-            self._reader = LinearReader(load(self.path, self.sha256), self.ops)
+            self._reader = LinearReader(load(self.source, self.sha256), self.ops)
         return self._reader
 
     async def probe(self) -> str:
-        return f"{self.name}: {len(self._ready().model.labels)} calls known, read from {self.path.name}"
+        origin = f"read from {self.source.name}" if isinstance(self.source, Path) else "learned"
+        return f"{self.name}: {len(self._ready().model.labels)} calls known, {origin}"
 
     async def close(self) -> None:
         self._closed = True
@@ -140,8 +143,8 @@ class LinearRouter:
     So None is chosen where a refusal, or a label that is not offered, is likelier than each one offered.
     """
 
-    def __init__(self, path: Path, sha256: str | None = None) -> None:
-        self.path = path
+    def __init__(self, source: Path | bytes, sha256: str | None = None) -> None:
+        self.source = source
         self.sha256 = sha256
         self._model: Linear | None = None
 
@@ -149,7 +152,7 @@ class LinearRouter:
         """The choice for a text. Raises ModelFileError where the file cannot be used."""
         start = time.perf_counter()
         if self._model is None:
-            self._model = load(self.path, self.sha256)
+            self._model = load(self.source, self.sha256)
         known, on = self._model.labels, vector(find(text), self._model.bits)
         odds = {label: float(p) for label, p in zip(known, self._model.probabilities(on), strict=True)}
         likeliest = max(odds, key=lambda label: odds[label])

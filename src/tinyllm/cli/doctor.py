@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -140,7 +139,7 @@ def _neurons(models: Iterable["Model"]) -> Iterator[Finding]:
     """The shipped model files: needed where the network in use runs on them."""
     from hashlib import sha256
 
-    from tinyllm.cli.wiring import BUILTIN
+    from tinyllm.cli.workshop import BUILTIN
     from tinyllm.starter.shipped import TOGETHER, files, weights
 
     named = [model.model for model in models if model.backend == BUILTIN]
@@ -192,10 +191,10 @@ async def _servers(resolved: "Resolved", models: Mapping[str, "Model"]) -> Mappi
 
 async def _models(settings: "Settings", graph: "Graph", silent: Collection[str]) -> AsyncIterator[Finding]:
     """The network's models, but not those on a silent server: that has been told."""
-    from tinyllm.cli.wiring import build_parts
+    from tinyllm.cli.wiring import workshop_of
 
     try:
-        parts = build_parts(graph, settings, Path(settings.network).parent)
+        parts = workshop_of(settings.network, settings).parts(graph)
     except TinyLLMError as error:
         yield _fault("models", error)
         return

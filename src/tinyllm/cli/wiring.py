@@ -1,6 +1,6 @@
 """Joins settings, networks and implementations: the only place that builds objects."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.api import Network
-from tinyllm.engine import Engine
-from tinyllm.errors import GraphError, SettingsError
+from tinyllm.cli.heads import Heads, Source
+from tinyllm.cli.workshop import Workshop
+from tinyllm.engine import Engine, fold
+from tinyllm.errors import GraphError, NotFound
 from tinyllm.graph import Entry, Gate, Graph, Model, Specialist, change, nearest, parse, put_nodes, successors
-from tinyllm.protocols import Backend, Grader, Parts, Router, Store, Tool
+from tinyllm.protocols import Grader, Store
 from tinyllm.settings import Settings, read_settings
 from tinyllm.starter import shipped as shipped_files
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import Request
+from tinyllm.types import Request, Trace
 
 if TYPE_CHECKING:
-    from tinyllm.backends.reading import ReaderBackend
+    from tinyllm.learning.proposal import Ask, Bench
     from tinyllm.server import Limits, Service
 
-BUILTIN = "builtin"
 NODE_TOOLS = sorted(set(TOOLS) - {"function"})
 
 
@@ -32,11 +33,20 @@ def shipped() -> tuple[str, ...]:
 
 
 def load_graph(name: str, settings: Settings) -> Graph:
-    """The graph of a shipped name or a YAML file; a larger model of the settings joins it as a node.
+    """The graph of a shipped name or a YAML file as it runs under the settings.
 
     Raises GraphError for neither, and for a file that is not legal.
     """
-    graph = parse(read_network(name), source=name, tools=NODE_TOOLS)
+    return effective(load_file(name), settings)
+
+
+def load_file(name: str) -> Graph:
+    """The graph of a shipped name or a YAML file. Raises GraphError."""
+    return parse(read_network(name), source=name, tools=NODE_TOOLS)
+
+
+def effective(graph: Graph, settings: Settings) -> Graph:
+    """The graph as it runs under the settings: a larger model of theirs joins it as a node."""
     return connect_larger(graph, settings.larger) if settings.larger else graph
 
 
@@ -73,86 +83,9 @@ def connect_larger(graph: Graph, larger: str) -> Graph:
     return put_nodes(graph, nodes, models=models, tools=NODE_TOOLS)
 
 
-def build_parts(graph: Graph, settings: Settings, folder: Path) -> Parts:
-    """The implementations behind the names of the graph; nothing is loaded or connected before it is used."""
-    backends: dict[str, Backend] = {}
-    routers: dict[str, Router] = {}
-    for name, model in graph.models.items():
-        if model.backend != BUILTIN:
-            backends[name] = _backend(name, model, settings)
-        elif model.model.startswith("router"):
-            from tinyllm.backends.reader import LinearRouter
-
-            routers[name] = LinearRouter(*shipped_files.weights(model.model))
-        else:
-            backends[name] = _reader(name, model.model)
-    return Parts(backends, _tools(graph, settings, folder), routers)
-
-
-def _folder(network: str) -> Path:
-    """The folder that the relative paths of a network are meant from."""
-    return Path() if network in shipped() else Path(network).parent
-
-
-def _reader(name: str, model: str) -> "ReaderBackend":
-    """A built-in reader: the linear one, the neuron, or both in turn."""
-    from tinyllm.starter.calls import OPS
-
-    if model in shipped_files.TOGETHER:
-        from tinyllm.backends.reading import Cascade
-
-        first, second = (_reader(name, part) for part in shipped_files.TOGETHER[model])
-        return Cascade(name, first, second, OPS)
-    path, sha256 = shipped_files.weights(model)
-    if path.suffix == ".gguf":
-        from tinyllm.backends.llamacpp import LlamaCpp, Options
-        from tinyllm.backends.neuron import NeuronBackend
-
-        options = Options(path=path, sha256=sha256, template="raw", context=256)
-        return NeuronBackend(name, LlamaCpp(name, options), OPS)
-    from tinyllm.backends.reader import LinearBackend
-
-    return LinearBackend(name, path, OPS, sha256)
-
-
-def _backend(name: str, model: Model, settings: Settings) -> Backend:
-    from tinyllm.backends import KINDS, build
-
-    options: dict[str, Any] = dict(model.options)
-    kind = model.backend
-    if kind in settings.backends:
-        known = settings.backends[kind]
-        kind, options = known.kind, {**known.options, **options}
-    elif kind not in KINDS:
-        near = nearest(kind, [*settings.backends, *KINDS, BUILTIN])
-        raise SettingsError(
-            f"model {name!r} runs on the backend {kind!r}, which the settings do not have",
-            hint=f"{near} (or add [backends.{kind}] to tinyllm.toml)",
-        )
-    if model.model:
-        options["path" if kind == "llamacpp" else "model"] = model.model
-    if model.parameters:
-        options["parameters"] = model.parameters
-    return build(name, kind, options)
-
-
-def _tools(graph: Graph, settings: Settings, folder: Path) -> Mapping[str, Tool]:
-    used: set[str] = set()
-    for node in graph.nodes.values():
-        used |= set(getattr(node, "tools", ())) | ({node.tool} if node.kind == "tool" else set())
-    return {name: _tool(name, graph, settings, folder) for name in sorted(used)}
-
-
-def _tool(name: str, graph: Graph, settings: Settings, folder: Path) -> Tool:
-    if name in graph.tools:
-        return TOOLS["function"](graph.tools[name], name=name, folder=folder)
-    if name == "lookup":
-        if settings.docs_dir is None:
-            raise SettingsError(
-                "the tool 'lookup' has no folder to read", hint="set docs_dir in tinyllm.toml"
-            )
-        return TOOLS[name](settings.docs_dir)
-    return TOOLS[name]()
+def workshop_of(network: str, settings: Settings) -> Workshop:
+    """Who builds the parts of a network; its relative paths are meant from the folder of its file."""
+    return Workshop(settings, Path() if network in shipped() else Path(network).parent)
 
 
 async def open_settings_store(settings: Settings) -> Store:
@@ -168,28 +101,18 @@ async def open_graders(settings: Settings) -> AsyncIterator[Sequence[Grader]]:
     from tinyllm.grading import Judge, Recompute, Reference
 
     graph = load_graph(settings.network, settings)
-    parts = build_parts(graph, settings, _folder(settings.network))
+    workshop = workshop_of(settings.network, settings)
+    parts = workshop.parts(graph)
     gates = [node for node in graph.nodes.values() if isinstance(node, Gate)]
     readers = [test.model for gate in gates for test in gate.checks if test.check == "agreement"]
     second = partial(complete, parts.backends[str(readers[0])]) if readers else None
     graders: list[Grader] = [Reference("ticket"), Recompute(graph.name, parts.tools, second)]
-    backends = list(parts.backends.values())
     if settings.judge:
-        backend, _, model = settings.judge.partition("/")
-        backends.append(_backend("judge", Model(backend=backend, model=model), settings))
-        graders.append(Judge(settings.judge, partial(complete, backends[-1])))
+        graders.append(Judge(settings.judge, partial(complete, workshop.model("judge", settings.judge))))
     try:
         yield graders
     finally:
-        await _close(backends, parts.tools)
-
-
-async def _close(backends: Iterable[Backend], tools: Mapping[str, Tool]) -> None:
-    for backend in backends:
-        await backend.close()
-    for tool in tools.values():
-        if hasattr(tool, "close"):
-            tool.close()
+        await workshop.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +122,10 @@ class Wired:
     graph: Graph
     engine: Engine
     store: Store
-    parts: Parts
+    heads: Heads
 
     async def close(self) -> None:
-        await _close(self.parts.backends.values(), self.parts.tools)
+        await self.heads.close()
         await self.store.close()
 
 
@@ -214,17 +137,70 @@ def build_network(name: str | None, settings: Settings | None, store: str | None
 
 
 async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
-    graph = load_graph(name, settings)
-    parts = build_parts(graph, settings, _folder(name))
-    if store == "default":
-        opened = await open_settings_store(settings)
-    else:
-        opened = await open_store(store or "memory:")
+    source = source_of(name, settings)
+    opened = await (open_settings_store(settings) if store == "default" else open_store(store or "memory:"))
+    heads = Heads(opened)
+    try:
+        graph = await heads.add(source)
+    except BaseException:
+        await opened.close()
+        raise
 
     async def resolve(request: Request) -> Graph:
-        return graph
+        return await heads.graph(graph.name, request.tenant)
 
-    return Wired(graph, Engine(resolve, lambda _: parts, opened), opened, parts)
+    return Wired(graph, Engine(resolve, heads.parts, opened), opened, heads)
+
+
+def source_of(name: str, settings: Settings) -> Source:
+    """A shipped name or a YAML file as a source of a network."""
+    read = partial(load_file, name)
+    return Source(read(), read, partial(effective, settings=settings), workshop_of(name, settings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Tries graphs of one network in this process; their runs are kept nowhere."""
+
+    workshop: Workshop
+    settings: Settings
+    store: Store
+    tenant: str
+
+    def effective(self, graph: Graph) -> Graph:
+        return effective(graph, self.settings)
+
+    @asynccontextmanager
+    async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator["Ask"]:
+        tried = self.effective(graph)
+        await self.workshop.fetch(tried, self.store, tenant=self.tenant, files=files)
+        parts = self.workshop.parts(tried)
+        runs = await open_store("memory:")
+
+        async def resolve(request: Request) -> Graph:
+            return tried
+
+        engine = Engine(resolve, lambda _: parts, runs)
+
+        async def ask(request: Request) -> Trace:
+            reply = await engine.run(request)
+            return fold(await runs.events(reply.run_id, request.tenant))
+
+        try:
+            yield ask
+        finally:
+            await self.workshop.drop(files)
+            await runs.close()
+
+
+@asynccontextmanager
+async def open_bench(settings: Settings, store: Store, *, tenant: str = "local") -> AsyncIterator["Bench"]:
+    """Where changes of the settings' network are tried; the store has the model files that it learned before."""
+    workshop = workshop_of(settings.network, settings)
+    try:
+        yield _Bench(workshop, settings, store, tenant)
+    finally:
+        await workshop.close()
 
 
 @asynccontextmanager
@@ -238,34 +214,41 @@ async def open_service(
     """
     from tinyllm.server import Service
 
+    sources = [source_of(name, settings) for name in names]
     models: dict[str, Graph] = {}
-    parts: dict[str, Parts] = {}
-    for name in names:
-        graph = load_graph(name, settings)
-        if graph.name in models:
-            raise SettingsError(f"two networks are called {graph.name!r}", hint="give one another `name:`")
-        built = build_parts(graph, settings, _folder(name))
-        served = {graph.name: graph}
-        for node, spec in graph.nodes.items():
-            if spec.kind in ("specialist", "tool") and successors(spec):
-                served[f"{graph.name}/{node}"] = alone(graph, node)
-        models |= served
-        parts |= {each.id: built for each in served.values()}
+    lone: dict[tuple[str, str], Graph] = {}
 
     async def resolve(request: Request) -> Graph:
-        return models[request.model]
+        network, _, node = request.model.partition("/")
+        graph = await heads.graph(network, request.tenant)
+        if not node:
+            return graph
+        if (graph.id, node) not in lone:
+            lone[graph.id, node] = alone(graph, node)
+        return lone[graph.id, node]
 
     store = await (open_settings_store(settings) if keep else open_store("memory:"))
+    heads = Heads(store)
     try:
-        yield Service(Engine(resolve, lambda graph: parts[graph.id], store), store, models, limits)
+        for source in sources:
+            graph = await heads.add(source)
+            models[graph.name] = graph
+            for node, spec in graph.nodes.items():
+                if spec.kind in ("specialist", "tool") and successors(spec):
+                    models[f"{graph.name}/{node}"] = alone(graph, node)
+        engine = Engine(resolve, heads.parts, store)
+        yield Service(engine, store, models, limits)
     finally:
-        for built in parts.values():
-            await _close(built.backends.values(), built.tools)
+        await heads.close()
         await store.close()
 
 
 def alone(graph: Graph, node: str) -> Graph:
-    """The network in which one node answers, and nothing takes over from it."""
+    """The network in which one node answers, and nothing takes over from it. Raises NotFound."""
+    if node not in graph.nodes:
+        raise NotFound(
+            f"network {graph.name!r} has no node {node!r} any more", hint=nearest(node, graph.nodes)
+        )
     entry = graph.nodes[graph.entry]
     end = next(name for name, spec in graph.nodes.items() if spec.kind == "exit")
     nodes = {

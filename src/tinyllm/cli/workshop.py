@@ -1,0 +1,177 @@
+"""Builds the implementations behind the names of graphs, each once: the versions of a network share them.
+
+Nothing is loaded or connected before it is used. Knows nothing about where graphs come from.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyllm.errors import SettingsError
+from tinyllm.graph import Graph, Model, nearest
+from tinyllm.protocols import Backend, Parts, Router, Store, Tool
+from tinyllm.settings import Settings
+from tinyllm.starter import shipped
+from tinyllm.tools.table import TOOLS
+
+if TYPE_CHECKING:
+    from tinyllm.backends.reading import ReaderBackend
+
+BUILTIN = "builtin"  # models that ship
+LEARNED = "learned"  # models in the store: `reader-` or `router-`, and the SHA-256 of the file
+
+
+class Workshop:
+    """Makes parts under these settings; relative paths of a network are meant from its `folder`."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._files: dict[str, bytes] = {}
+        self._backends: dict[tuple[str, str], Backend] = {}
+        self._routers: dict[str, Router] = {}
+        self._tools: dict[tuple[str, str], Tool] = {}
+
+    async def fetch(
+        self, graph: Graph, store: Store, *, tenant: str = "local", files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Have at hand what the graph's learned models need, of these `files` by SHA-256 or of the store.
+
+        Raises NotFound where neither has one.
+        """
+        for model in graph.models.values():
+            sha256 = _sha256(model)
+            if sha256 is not None and sha256 not in self._files:
+                self._files[sha256] = (files or {}).get(sha256) or await store.file(sha256, tenant=tenant)
+
+    def parts(self, graph: Graph) -> Parts:
+        """The implementations behind the names of the graph, its learned models fetched before.
+
+        Raises SettingsError or NotFound for a model or tool that cannot be made.
+        """
+        backends: dict[str, Backend] = {}
+        routers: dict[str, Router] = {}
+        for name, model in graph.models.items():
+            if model.backend in (BUILTIN, LEARNED) and model.model.startswith("router"):
+                if model.model not in self._routers:
+                    self._routers[model.model] = self._router(model)
+                routers[name] = self._routers[model.model]
+            else:
+                key = name, model.model_dump_json()
+                if key not in self._backends:
+                    self._backends[key] = self._backend(name, model)
+                backends[name] = self._backends[key]
+        return Parts(backends, {name: self._tool(name, graph) for name in tools_of(graph)}, routers)
+
+    def model(self, name: str, backend_and_model: str) -> Backend:
+        """The model that a setting names as BACKEND/MODEL."""
+        backend, _, model = backend_and_model.partition("/")
+        spec = Model(backend=backend, model=model)
+        return self._backends.setdefault((name, spec.model_dump_json()), self._backend(name, spec))
+
+    async def drop(self, files: Collection[str]) -> None:
+        """Forget the learned models of these files."""
+        for sha256 in files:
+            self._files.pop(sha256, None)
+            self._routers.pop(f"router-{sha256}", None)
+            for key in [key for key in self._backends if f"-{sha256}" in key[1]]:
+                await self._backends.pop(key).close()
+
+    async def close(self) -> None:
+        """Give back all that was made."""
+        for backend in self._backends.values():
+            await backend.close()
+        for tool in self._tools.values():
+            if hasattr(tool, "close"):
+                tool.close()
+
+    def _router(self, model: Model) -> Router:
+        from tinyllm.backends.reader import LinearRouter
+
+        sha256 = _sha256(model)
+        if sha256 is None:
+            return LinearRouter(*shipped.weights(model.model))
+        return LinearRouter(self._files[sha256], sha256)
+
+    def _backend(self, name: str, model: Model) -> Backend:
+        if model.backend == BUILTIN:
+            return _reader(name, model.model)
+        sha256 = _sha256(model)
+        if sha256 is not None:
+            from tinyllm.backends.reader import LinearBackend
+            from tinyllm.starter.catalogue import CATALOGUE
+
+            return LinearBackend(name, self._files[sha256], CATALOGUE, sha256)
+        return _configured(name, model, self._settings)
+
+    def _tool(self, name: str, graph: Graph) -> Tool:
+        key = name, graph.tools.get(name, "")
+        if key not in self._tools:
+            self._tools[key] = self._made(name, graph)
+        return self._tools[key]
+
+    def _made(self, name: str, graph: Graph) -> Tool:
+        if name in graph.tools:
+            return TOOLS["function"](graph.tools[name], name=name, folder=self._folder)
+        if name == "lookup":
+            if self._settings.docs_dir is None:
+                raise SettingsError(
+                    "the tool 'lookup' has no folder to read", hint="set docs_dir in tinyllm.toml"
+                )
+            return TOOLS[name](self._settings.docs_dir)
+        return TOOLS[name]()
+
+
+def tools_of(graph: Graph) -> Iterable[str]:
+    """The names of the tools that the graph uses."""
+    used: set[str] = set()
+    for node in graph.nodes.values():
+        used |= set(getattr(node, "tools", ())) | ({node.tool} if node.kind == "tool" else set())
+    return sorted(used)
+
+
+def _sha256(model: Model) -> str | None:
+    """The file of a learned model; None for any other."""
+    return model.model.partition("-")[2] if model.backend == LEARNED else None
+
+
+def _reader(name: str, model: str) -> "ReaderBackend":
+    """A built-in reader: the linear one, the neuron, or both in turn."""
+    from tinyllm.starter.calls import OPS
+
+    if model in shipped.TOGETHER:
+        from tinyllm.backends.reading import Cascade
+
+        first, second = (_reader(name, part) for part in shipped.TOGETHER[model])
+        return Cascade(name, first, second, OPS)
+    path, sha256 = shipped.weights(model)
+    if path.suffix == ".gguf":
+        from tinyllm.backends.llamacpp import LlamaCpp, Options
+        from tinyllm.backends.neuron import NeuronBackend
+
+        options = Options(path=path, sha256=sha256, template="raw", context=256)
+        return NeuronBackend(name, LlamaCpp(name, options), OPS)
+    from tinyllm.backends.reader import LinearBackend
+
+    return LinearBackend(name, path, OPS, sha256)
+
+
+def _configured(name: str, model: Model, settings: Settings) -> Backend:
+    from tinyllm.backends import KINDS, build
+
+    options: dict[str, Any] = dict(model.options)
+    kind = model.backend
+    if kind in settings.backends:
+        known = settings.backends[kind]
+        kind, options = known.kind, {**known.options, **options}
+    elif kind not in KINDS:
+        near = nearest(kind, [*settings.backends, *KINDS, BUILTIN])
+        raise SettingsError(
+            f"model {name!r} runs on the backend {kind!r}, which the settings do not have",
+            hint=f"{near} (or add [backends.{kind}] to tinyllm.toml)",
+        )
+    if model.model:
+        options["path" if kind == "llamacpp" else "model"] = model.model
+    if model.parameters:
+        options["parameters"] = model.parameters
+    return build(name, kind, options)
