@@ -22,7 +22,7 @@ FILE = "tinyllm.toml"
 PREFIX = "TINYLLM_"
 MASK = "********"
 
-_PATHS = ("data_dir", "docs_dir")
+_PATHS = ("data_dir", "docs_dir", "keys_file")
 _SECRET = ("key", "headers")
 
 Tree = dict[str, Any]
@@ -51,9 +51,10 @@ def _backend_and_model(value: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """What a user may set. `store` is a URL, `retention_days` None keeps runs for ever, `data_dir` holds data
-    sets, `docs_dir` the texts that lookup reads, `larger` is the BACKEND/MODEL that recovery may ask, `judge` the
-    one that grades answers, and `grade_share` the share of runs that are graded."""
+    """What a user may set. `store` is a URL, `retention_days` None keeps runs for ever, `keys_file` holds the keys
+    of the server, `data_dir` data sets, `docs_dir` the texts that lookup reads. `larger` is the BACKEND/MODEL
+    that recovery may ask, `judge` the one that grades answers, and `grade_share` the share of runs that are
+    graded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,6 +63,7 @@ class Settings(BaseModel):
     retention_days: Annotated[float | None, BeforeValidator(_optional)] = Field(default=None, gt=0)
     data_dir: Annotated[Path | None, BeforeValidator(_optional)] = None
     docs_dir: Annotated[Path | None, BeforeValidator(_optional)] = None
+    keys_file: Path = Field(default_factory=lambda: default_keys(os.environ))
     color: Literal["auto", "always", "never"] = "auto"
     larger: Annotated[str | None, BeforeValidator(_backend_and_model)] = None
     judge: Annotated[str | None, BeforeValidator(_backend_and_model)] = None
@@ -101,6 +103,11 @@ def default_store(environ: Mapping[str, str]) -> str:
     return f"sqlite:///{(folder / 'store.db').as_posix()}"
 
 
+def default_keys(environ: Mapping[str, str]) -> Path:
+    """The file with the server's keys, beside the user's own settings."""
+    return user_config(environ).with_name("keys.json")
+
+
 def _user_folder(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
     if sys.platform == "win32":
         base = Path(environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
@@ -123,7 +130,8 @@ def read_settings(
     Raises SettingsError naming the file and the field.
     """
     environ = os.environ if environ is None else environ
-    defaults = {"store": default_store(environ), "backends": _PREDEFINED}
+    defaults: Tree = {"store": default_store(environ), "backends": _PREDEFINED}
+    defaults["keys_file"] = default_keys(environ)
     sources = [("default", defaults)]
     for path in (user_config(environ), (folder or Path.cwd()) / FILE):
         sources.append((str(path), _from_file(path)))

@@ -91,7 +91,7 @@ def test_what_cannot_be_served_is_told(home: Path, run: Run, monkeypatch: pytest
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run("serve", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 2 and "cannot listen on" in result.stderr
-    assert "can be reached by others" in run("serve", "--host", "0.0.0.0").stderr
+    assert "others can reach" in run("serve", "--host", "0.0.0.0").stderr
     result = run("serve", "--port", "0", "--network", "tiny.yaml", "--network", "tiny.yaml")
     assert result.exit_code == 2 and "two networks are called 'tiny'" in result.stderr
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -15,7 +15,7 @@ from tinyllm.cli.wiring import alone
 from tinyllm.engine import Engine
 from tinyllm.graph import Graph, parse
 from tinyllm.protocols import Parts, Store
-from tinyllm.server import Access, Limits, Service, build_app
+from tinyllm.server import Access, Limits, Service, Watchers, build_app
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Request
@@ -47,8 +47,10 @@ def serving(
     async def resolve(request: Request) -> Graph:
         return served[request.model]
 
-    engine = Engine(resolve, lambda _: parts, store)
-    app = build_app(Service(engine, store, served, limits or Limits()), access or Access(), started=0.0)
+    watchers = Watchers()
+    engine = Engine(resolve, lambda _: parts, store, watch=watchers)
+    service = Service(engine, store, served, watchers, limits or Limits())
+    app = build_app(service, access or Access(), started=0.0)
     config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as sock:

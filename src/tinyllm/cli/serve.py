@@ -54,13 +54,17 @@ def serve(
         raise SettingsError(
             f"serving needs {' and '.join(missing)}", hint="pip install 'tinyllm-network[serve]'"
         )
-    from tinyllm.server import Access, Limits
-    from tinyllm.server.access import LOOPBACK, is_loopback
+    from tinyllm.server import LOOPBACK, Access, Keyring, Limits, is_loopback
 
-    if not is_loopback(host):
-        raise SettingsError(f"{host!r} can be reached by others", hint="listen on 127.0.0.1")
     chosen = settings()
-    access = Access(LOOPBACK | {host, *hosts}, frozenset(origins))
+    keys, local = Keyring(chosen.keys_file), is_loopback(host)
+    if keys.empty and not local:
+        raise SettingsError(
+            f"others can reach {host!r}, and there is no key", hint="make one first: tinyllm keys add NAME"
+        )
+    # Under any name where a key is needed anyway: who has none gets nothing.
+    known = LOOPBACK | {host, *hosts} if local or hosts else None
+    access = Access(known, frozenset(origins), keys, trusting=local)
     limits = Limits(running=running, waiting=waiting)
     with listening(host, port) as sock:
         work = _serve(sock, networks or [chosen.network], chosen, access, limits, keep=not no_store)

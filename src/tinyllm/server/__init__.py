@@ -3,8 +3,9 @@
 `build_app` is the way in. Knows nothing about settings, and builds none of what it serves.
 """
 
-from tinyllm.server.access import Access
+from tinyllm.server.access import LOOPBACK, Access, is_loopback
 from tinyllm.server.app import build_app
-from tinyllm.server.service import Limits, Service
+from tinyllm.server.keys import Keyring
+from tinyllm.server.service import Limits, Service, Watchers
 
-__all__ = ["Access", "Limits", "Service", "build_app"]
+__all__ = ["LOOPBACK", "Access", "Keyring", "Limits", "Service", "Watchers", "build_app", "is_loopback"]

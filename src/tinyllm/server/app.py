@@ -17,6 +17,7 @@ from tinyllm.server.admission import Admission
 from tinyllm.server.chat import read_chat
 from tinyllm.server.endpoint import Endpoint
 from tinyllm.server.faults import of_http, of_ours, of_surprise
+from tinyllm.server.ledger import Ledger
 from tinyllm.server.messages import parsed
 from tinyllm.server.service import Service
 from tinyllm.types import JSON
@@ -32,6 +33,8 @@ class Named(BaseModel):
 def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     """The application that serves. `started` is the Unix time that the models are said to be made at."""
     admission = Admission(service.limits.running, service.limits.waiting)
+    ledger = Ledger(service.store)
+    service.watchers.append(ledger.watch)
     models = {name: model_of(name, started) for name in service.models}
 
     async def health(request: Request) -> Response:
@@ -76,7 +79,7 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
         Route("/ready", ready),
     ]
     handlers = {TinyLLMError: of_ours, HTTPException: of_http, Exception: of_surprise}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), access)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), access, ledger)
 
 
 def model_of(name: str, started: float) -> dict[str, JSON]:

@@ -225,6 +225,7 @@ def requests_of(
         quality=wishes.tinyllm.quality,
         forced=wishes.tinyllm.forced,
         seed=wishes.seed,
+        budget=caller.budget,
     )
     if not wishes.n or wishes.n == 1:
         return (request,)

@@ -1,10 +1,12 @@
 """What the server is given: the engine, the networks by the names that clients use, and its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tinyllm.engine import Engine
+from tinyllm.engine.run import Watch
 from tinyllm.errors import NotFound
+from tinyllm.events import Event
 from tinyllm.graph import Graph, nearest
 from tinyllm.protocols import Store
 
@@ -20,6 +22,14 @@ class Limits:
     stall: float = 60.0
 
 
+class Watchers(list[Watch]):
+    """Those who are told of every run once it is committed; what an engine is given as its `watch`."""
+
+    def __call__(self, tenant: str, events: Sequence[Event]) -> None:
+        for watcher in self:
+            watcher(tenant, events)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A running network, or several. The first of `models` is the default; `network/node` is one node alone."""
@@ -27,6 +37,7 @@ class Service:
     engine: Engine
     store: Store
     models: Mapping[str, Graph]
+    watchers: Watchers
     limits: Limits = field(default_factory=Limits)
 
     @property
