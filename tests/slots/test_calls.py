@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tinyllm.errors import ToolError
-from tinyllm.slots import REFUSE, Op, fill, find, grammar, legal_calls, literal_call, point
+from tinyllm.slots import REFUSE, Op, fill, find, grammar, legal_calls, literal_call, outline, point
 
 OPS = {
     op.name: op
@@ -17,6 +17,7 @@ OPS = {
         Op("mean", ("l",), "statistics", {"operation": "mean", "values": ["{0}"]}),
         Op("solve", ("e:!number",), "algebra", {"expression": "{0}"}),
         Op("double", ("n",), "calculator", {"expression": "2*{0}"}, whole="nel"),
+        Op("halve", ("n",), "calculator", {"expression": "{0}/2"}, unless=frozenset(("twice", "-n_cubed"))),
         Op("later", ("n", "u:day u:week"), "dates", {"amount": "{0}", "unit": "{1}"}),
         Op("spell", ("w",), "text", {"text": "{0}"}),
         Op("now", (), "time", {"operation": "now"}),
@@ -144,3 +145,48 @@ def test_a_whole_call_leaves_no_figure_out(text: str, legal: bool) -> None:
     else:
         with pytest.raises(ToolError, match="leaves out"):
             fill(call, slots, OPS)
+
+
+@pytest.mark.parametrize(
+    ("text", "legal"),
+    [
+        ("halve 7", True),
+        ("halve 7 twice", False),
+        ("halve 7, spell 'twice'", False),
+        ("halve 7 cubed", True),
+        ("halve -7 cubed", False),
+        ("halve (-7) cubed", True),
+    ],
+)
+def test_a_call_passes_over_no_word_that_forbids_it(text: str, legal: bool) -> None:
+    slots = find(text)
+    assert ("halve n0" in legal_calls(slots, OPS)) == legal
+    assert ('"halve"' in grammar(slots, OPS)) == legal
+    if not legal:
+        with pytest.raises(ToolError, match=r"leaves out|passes over"):
+            fill("halve n0", slots, OPS)
+
+
+def test_requests_of_one_outline_have_the_same_legal_calls() -> None:
+    texts = (
+        "halve 7",
+        "double 9",
+        "halve 1",
+        "halve 7 twice",
+        "halve nine",
+        "halve -7 cubed",
+        "spell 'twice', 7",
+    )
+    texts += (
+        "in 3 weeks",
+        "in 3 days",
+        "in 4 weeks",
+        "3 cups in ml",
+        "3 cups in grams",
+        "which one is 7",
+        "7, 8",
+    )
+    legal = {}
+    for slots in map(find, texts):
+        assert legal.setdefault(outline(slots, OPS), legal_calls(slots, OPS)) == legal_calls(slots, OPS)
+    assert len(legal) < len(texts)

@@ -69,6 +69,17 @@ async def test_the_units_tool_knows_every_unit_of_the_gazetteer() -> None:
         ("6 choose 3", "mul n0 n1"),
         ("multiply 3 by 4 then add 5", "mul n0 n1"),
         ("3 hours minus 20 minutes", "compare n0 u0 n1 u1"),
+        ("third letter of banana", "letters w1"),
+        ("how many b's and s's in basses", "count_letter c0 w0"),
+        ("round 1234 to the nearest hundred", "round_whole n0"),
+        ("round 1234 to the nearest 100", "round n0 n1"),
+        ("what time is it in atlantis", "now"),
+        ("what is the date today in japan", "date_of d0"),
+        ("what day is it in tokyo", "now_in z0"),
+        ("minus 3 squared", "square n0"),
+        ("-2 to the fourth power", "power n0 n1"),
+        ("17 % 5", "percent_of n0 n1"),
+        ("17%5", "percent_of n0 n1"),
     ],
 )
 def test_a_call_that_answers_another_question_is_not_legal(text: str, call: str) -> None:
@@ -76,3 +87,20 @@ def test_a_call_that_answers_another_question_is_not_legal(text: str, call: str)
     with pytest.raises(ToolError, match=r"leaves out|passes over"):
         read_call(call, slots, OPS)
     assert call not in legal_calls(slots, OPS)
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("how many letters are in the word third", "letters w0"),
+        ("round 3.7 to the nearest whole number", "round_whole n0"),
+        ("round 3.14159 to 2 decimals", "round n0 n1"),
+        ("what time is it in tokyo", "now_in z0"),
+        ("square of minus 3", "square n0"),
+        ("(-3) squared", "square n0"),
+        ("17% of 5", "percent_of n0 n1"),
+        ("17% 5", "percent_of n0 n1"),
+    ],
+)
+def test_a_call_that_answers_the_question_is_legal(text: str, call: str) -> None:
+    assert call in legal_calls(find(text), OPS)

@@ -11,8 +11,7 @@ from tinyllm.backends.folding import complete
 from tinyllm.backends.reading import ReaderBackend, Reading
 from tinyllm.errors import BadReply, ToolError
 from tinyllm.protocols import Backend
-from tinyllm.slots import Ops, Slots, grammar
-from tinyllm.slots.calls import MOST_OF_A_KIND
+from tinyllm.slots import MOST_OF_A_KIND, Ops, Slots, grammar
 from tinyllm.slots.find import Slot
 from tinyllm.types import Cost, Message, Prompt, Sampling
 

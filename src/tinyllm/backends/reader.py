@@ -6,7 +6,7 @@ never point at what is not there. Knows nothing about which operations there are
 
 import hashlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,7 @@ from tinyllm.backends.reading import ReaderBackend, Reading
 from tinyllm.errors import BackendError, ModelFileError, ToolError
 from tinyllm.protocols import Choice
 from tinyllm.routing import Linear, features, from_bytes
-from tinyllm.slots import Ops, Slots, allowed, figures_of, find, read_call
-from tinyllm.slots.find import KINDS
+from tinyllm.slots import Ops, Slots, find, outline, read_call
 from tinyllm.types import Cost, Prompt
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ class LinearReader:
 
     model: Linear
     ops: Ops
-    _masks: "dict[tuple[frozenset[str], tuple[tuple[str, str, bool], ...]], Mask]" = field(
-        default_factory=dict, repr=False
-    )
+    _masks: "dict[Hashable, Mask]" = field(default_factory=dict, repr=False)
 
     def read(self, slots: Slots, tools: Collection[str] | None = None) -> Reading:
         """The most probable legal call; of these `tools` alone, or a refusal, where they are given.
@@ -56,17 +53,10 @@ class LinearReader:
         return op.tool if op else None
 
     def _legal(self, slots: Slots) -> "Mask":
-        """Which labels are legal calls: it depends on the names, sorts and figures of the slots alone, and is kept."""
+        """Which labels are legal calls; kept, as many requests have the same outline."""
         import numpy as np
 
-        figures = figures_of(slots, KINDS)
-        key = (
-            frozenset(self.ops.keys() - allowed(slots, self.ops).keys()),  # mostly none, and kept small
-            tuple(
-                (name, slot.value if slot.sort == "time" else slot.sort, name in figures)
-                for name, slot in slots.values.items()
-            ),
-        )
+        key = outline(slots, self.ops)
         mask = self._masks.get(key)
         if mask is None:
             mask = np.array([is_legal(label, slots, self.ops) for label in self.model.labels])

@@ -1,4 +1,4 @@
-"""The language of calls: an operation and the slots that it points at, such as `convert n0 u1 u0`.
+"""What calls stand for: `convert n0 u1 u0` and a request become a tool call, a labelled call becomes slots.
 
 A call holds names only; the values are filled in from the request, so nothing is ever spelled by a reader.
 Which operations there are is the caller's table. Knows nothing about tools beyond their names.
@@ -7,63 +7,15 @@ Which operations there are is the caller's table. Knows nothing about tools beyo
 import ast
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
 
 from tinyllm.errors import ToolError
 from tinyllm.slots.find import Slot, Slots
+from tinyllm.slots.legal import Op, Ops, fits, read_call, takes
 from tinyllm.slots.units import canonical
 from tinyllm.types import JSON, ToolCall
 
-REFUSE = "refuse"
-MOST_OF_A_KIND = 5  # slots of one kind that calls may choose among
 _MAX_BITS = 4_000
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """An operation of a tool. Each of `kinds` lists the slot kinds taken at that place: "n", or "e:number n"
-    (an expression of that sort, or a number), "u:day u:week" (these units), "e:!number" (of any other sort).
-    The units of one call share a dimension.
-
-    `arguments` are the tool's, with {0} for the first slot's value, {0:()} for it in brackets where it needs
-    them, and the list ["{0}"] for the values of a list slot. `alike` are other ways to say the same with more
-    slots, in literal form: ("power", "{0}", "2") for square. An operation without a tool refuses.
-
-    `whole` are slot kinds of which a call may leave no figure of the request out: computed from a part of them
-    it would answer another question. `unless` are words that say as much: "second" largest, "sqrt" 50 rounded.
-    """
-
-    name: str
-    kinds: tuple[str, ...] = ()
-    tool: str = ""
-    arguments: Mapping[str, JSON] = field(default_factory=dict)
-    alike: tuple[tuple[str, ...], ...] = ()
-    whole: str = ""
-    unless: frozenset[str] = frozenset()
-
-
-Ops = Mapping[str, Op]
-
-
-def read_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...]]:
-    """The operation of a call and the slots it points at. Raises ToolError where the call is not legal."""
-    name, *names = call.split()[:20] or [""]
-    op = ops.get(name)
-    if op is None:
-        raise ToolError(f"unknown operation {name!r}", hint="use an operation of the table")
-    missing = [n for n in names if n not in slots.values]
-    if missing:
-        raise ToolError(f"{call!r} points at {missing[0]!r}, which the request does not hold")
-    found = tuple(slots.values[n] for n in names)
-    if len(names) != len(set(names)) or not _fits(op.kinds, found):
-        raise ToolError(f"{call!r} does not fit", hint=f"{name} takes {' '.join(op.kinds) or 'nothing'}")
-    if words := op.unless & set(slots.template.split()):
-        raise ToolError(f"{call!r} passes over {min(words)!r}")
-    if left := figures_of(slots, op.whole) - set(names):
-        raise ToolError(f"{call!r} leaves out {slots.values[min(left)].text!r}")
-    return op, found
 
 
 def fill(call: str, slots: Slots, ops: Ops) -> ToolCall | None:
@@ -80,25 +32,6 @@ def literal_call(literals: Sequence[str], ops: Ops) -> ToolCall | None:
     return _tool_call(op, [Slot(kinds[0], literal, literal) for kinds, literal in values])
 
 
-def legal_calls(slots: Slots, ops: Ops) -> list[str]:
-    """Every call whose slots are present and of the right kinds, without using a slot twice."""
-    ops = allowed(slots, ops)
-    choices = _choices(slots, ops)
-    return [" ".join((op.name, *names)) for op in ops.values() for names in choices[op.kinds, op.whole]]
-
-
-def grammar(slots: Slots, ops: Ops) -> str:
-    """A GBNF grammar of exactly the legal calls of a request."""
-    ops = allowed(slots, ops)
-    rules = []
-    for (kinds, whole), choices in _choices(slots, ops).items():
-        if choices:
-            rule = _alternatives([op.name for op in ops.values() if (op.kinds, op.whole) == (kinds, whole)])
-            tails = [" " + " ".join(choice) for choice in choices]
-            rules.append(f"{rule} {_alternatives(tails)}" if kinds else rule)
-    return "root ::= " + " | ".join(rules)
-
-
 def point(literals: Sequence[str], slots: Slots, ops: Ops) -> str | None:
     """The call over the slots of a request that a call in literal form stands for: `percent_off n0 n1` for
     ("percent_off", "30", "279"). Of several ways to say it, the one that uses most slots; None where a value
@@ -113,61 +46,6 @@ def _tool_call(op: Op, found: Sequence[Slot]) -> ToolCall | None:
     if not op.tool:
         return None
     return ToolCall(op.tool, {name: _filled(value, found) for name, value in op.arguments.items()})
-
-
-def _fits(kinds: Sequence[str], found: Sequence[Slot]) -> bool:
-    if len(found) != len(kinds) or not all(map(_takes, kinds, found)):
-        return False
-    return len({slot.sort for slot in found if slot.kind == "u"}) <= 1
-
-
-def _takes(kinds: str, slot: Slot) -> bool:
-    for kind in kinds.split():
-        letter, _, sort = kind.partition(":")
-        refined = (sort in (slot.sort, slot.value)) if sort[:1] != "!" else sort[1:] != slot.sort
-        if letter == slot.kind and (refined or not sort):
-            return True
-    return False
-
-
-def _choices(slots: Slots, ops: Ops) -> Mapping[tuple[tuple[str, ...], str], Sequence[tuple[str, ...]]]:
-    """The slots that may be pointed at, for each signature of the table: kinds taken, kinds that leave nothing."""
-    names = [name for name in slots.values if int(name[1:]) < MOST_OF_A_KIND]
-    choices: dict[tuple[tuple[str, ...], str], list[tuple[str, ...]]] = {}
-    for kinds, whole in {(op.kinds, op.whole): None for op in ops.values()}:
-        figures = figures_of(slots, whole)
-        places = [[name for name in names if _takes(kind, slots.values[name])] for kind in kinds]
-        choices[kinds, whole] = [
-            choice
-            for choice in product(*places)
-            if len(set(choice)) == len(choice)
-            and _fits(kinds, [slots.values[name] for name in choice])
-            and not figures - set(choice)
-        ]
-    return choices
-
-
-def allowed(slots: Slots, ops: Ops) -> Ops:
-    """The operations that no word of the request forbids."""
-    words = set(slots.template.split())
-    return {name: op for name, op in ops.items() if not op.unless & words}
-
-
-def figures_of(slots: Slots, kinds: str) -> set[str]:
-    """The slots of these kinds that a calculation must not pass over. A number in words may be none ("which
-    one"), nor is 1 always one ("for 1 year"); days are what dates are counted in anyway."""
-    return {
-        name
-        for name, slot in slots.values.items()
-        if slot.kind in kinds
-        and (slot.kind != "n" or (slot.value != "1" and slot.text[:1].isdigit()))
-        and (slot.kind != "u" or (slot.sort == "time" and slot.value != "day"))
-    }
-
-
-def _alternatives(options: Sequence[str]) -> str:
-    quoted = [f'"{option}"' for option in options]
-    return quoted[0] if len(quoted) == 1 else f"({' | '.join(quoted)})"
 
 
 class _Value(str):
@@ -198,14 +76,14 @@ def _pointed(literals: Sequence[str], slots: Slots, ops: Ops) -> str | None:
             (
                 n
                 for n, s in slots.values.items()
-                if n not in names and _takes(kinds, s) and _is_same(s, literal)
+                if n not in names and takes(kinds, s) and _is_same(s, literal)
             ),
             None,
         )
         if name is None:
             return None
         names.append(name)
-    return " ".join((op.name, *names)) if _fits(op.kinds, [slots.values[name] for name in names]) else None
+    return " ".join((op.name, *names)) if fits(op.kinds, [slots.values[name] for name in names]) else None
 
 
 def _is_same(slot: Slot, literal: str) -> bool:

@@ -98,7 +98,7 @@ class _Reader:
         return (table[word], at + 1) if word in table else None
 
     def sum(self, at: int) -> tuple[str, int] | None:
-        negative = self.text(at) == "-" and self.variable(at + 1) is not None
+        negative = self.text(at) == "-" and (self.text(at + 1) == "(" or self.variable(at + 1) is not None)
         left = self.product(at + 1 if negative else at)
         if left is None:
             return None
@@ -167,6 +167,8 @@ class _Reader:
         if base is None:
             return None
         text, end = base
+        if negative := text.startswith("(-") and self.text(at) != "(":  # a power binds first: -3^2 is -(3^2)
+            text = _bracketed(text[2:-1])
         while True:
             word = self.text(end)
             if word in ("^", "**"):
@@ -189,7 +191,7 @@ class _Reader:
                 self.operators += bool(self.variables)
             else:
                 break
-        return text, end
+        return (f"(-{text})" if negative else text), end
 
     def variable(self, at: int) -> str | None:
         word = self.text(at)

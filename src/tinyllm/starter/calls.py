@@ -98,7 +98,7 @@ def _dates() -> Iterator[Op]:
     def op(name: str, kinds: tuple[str, ...] = (), *alike: tuple[str, ...], **arguments: str) -> Op:
         operation = name.removesuffix("_from")
         # Nothing may be left over: weeks until a date are another question.
-        whole = "nelu" if name.startswith("days_") else ""
+        whole = "nelu" if name.startswith("days_") else "z"
         return Op(name, kinds, "dates", {"operation": operation, **arguments}, alike, whole)
 
     yield op("today", (), ("date_of", "today"))
@@ -117,7 +117,8 @@ def _dates() -> Iterator[Op]:
 
 def _time() -> Iterator[Op]:
     def op(name: str, *kinds: str, **arguments: str) -> Op:
-        return Op(name, kinds, "time", {"operation": name, **arguments})
+        whole = {"now": "nt", "now_in": "nt", "time_after": "z"}.get(name, "")
+        return Op(name, kinds, "time", {"operation": name, **arguments}, whole=whole)
 
     yield op("now")
     yield op("zone_here")
@@ -131,10 +132,10 @@ def _time() -> Iterator[Op]:
 def _text() -> Iterator[Op]:
     names = "spell letters words reverse upper lower title sort_letters palindrome vowels"
     for name in names.split():
-        yield Op(name, ("w",), "text", {"operation": name, "text": "{0}"})
-    yield Op(
-        "count_letter", ("c", "w"), "text", {"operation": "count_letter", "letter": "{0}", "text": "{1}"}
-    )
+        whole = "c" if name in ("letters", "vowels") else ""
+        yield Op(name, ("w",), "text", {"operation": name, "text": "{0}"}, whole=whole)
+    count = {"operation": "count_letter", "letter": "{0}", "text": "{1}"}
+    yield Op("count_letter", ("c", "w"), "text", count, whole="c")
 
 
 def _chance() -> Iterator[Op]:
@@ -157,10 +158,17 @@ def _chance() -> Iterator[Op]:
     yield op("random_between", "n n", (), low="{0}", high="{1}")
 
 
-# Words that make another question of an operation, which no operation here answers.
+_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth last st nd rd th"
+_ROUND = (
+    "ten tens tenth tenths hundred hundreds hundredth hundredths thousand thousands thousandth thousandths"
+)
+# Words and phrases that make another question of an operation, which no operation here answers.
 _UNLESS: Mapping[str, str] = {
     "days_until days_since days_between": "business weekdays weekends workdays",
-    "round round_whole": "sqrt root square cube log ln hundred thousand times plus minus divided",
+    "round round_whole": "sqrt root square cube log ln times plus minus divided",
+    "round": "nearest significant sig",  # `round` counts decimals
+    "round_whole floor ceil": f"{_ROUND} half quarter five cent cents penny",
+    "square power": "-n_squared -n_to_the -n_to",  # -3 squared is -9 to some and 9 to others
     "circle_area circle_circumference": "diameter sphere volume cylinder cone",
     "rect_perimeter": "area volume",
     "largest smallest": "second third fourth 2nd 3rd but next th nd rd",
@@ -169,17 +177,21 @@ _UNLESS: Mapping[str, str] = {
     "add mul sub div total product": "choose permutations combinations primes binary hex hexadecimal octal",
     "factors": "many below under between",
     "compare convert convert_one": "plus minus times added subtract subtracted divided multiplied",
-    "letters count_letter": "third second first last fourth fifth th",
-    "percent_of": "mod modulo",
+    "letters count_letter vowels": f"{_ORDINALS} middle before after and_c or_c in_w_and",
+    "reverse": "first_letter last_letter_of",
+    "percent_of percent_off percent_more": "mod modulo n%n",  # 17 % 5 is 2 to those who write programs
+    "now today weekday_today": "in mars moon",  # a place that is not known
+    "now_in": "what_day which_day month year",
 }
 
 
 def _table() -> Mapping[str, Op]:
     groups = (_calculator(), _lists(), _algebra(), _units(), _dates(), _time(), _text(), _chance())
-    unless = {name: words_of(words) for names, words in _UNLESS.items() for name in names.split()}
-    table = {op.name: replace(op, unless=unless.pop(op.name, op.unless)) for group in groups for op in group}
-    assert not unless, f"words that forbid unknown operations: {unless}"
-    return table | {REFUSE: Op(REFUSE)}
+    table = {op.name: op for group in groups for op in group} | {REFUSE: Op(REFUSE)}
+    for names, words in _UNLESS.items():
+        for name in names.split():
+            table[name] = replace(table[name], unless=table[name].unless | words_of(words))
+    return table
 
 
 OPS: Mapping[str, Op] = _table()

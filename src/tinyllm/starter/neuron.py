@@ -13,7 +13,7 @@ from random import Random
 
 from tinyllm.backends.neuron import encode, spell
 from tinyllm.protocols import Recipe, Trainer
-from tinyllm.slots.calls import MOST_OF_A_KIND
+from tinyllm.slots import MOST_OF_A_KIND
 from tinyllm.slots.find import KINDS
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import PATTERNS, from_humans, from_patterns

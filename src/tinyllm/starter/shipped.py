@@ -11,6 +11,7 @@ from tinyllm.types import JSON
 _ROOT = Path(str(resources.files("tinyllm.starter")))
 WEIGHTS = _ROOT / "weights"
 NETWORKS = _ROOT / "networks"
+TRAFFIC = _ROOT / "traffic" / "sample.jsonl"  # requests with their answers, to learn from
 # Built-in models of two files: the second reads what the first is not sure of.
 TOGETHER: Mapping[str, tuple[str, str]] = {"readers": ("reader.linear", "reader.gguf")}
 
