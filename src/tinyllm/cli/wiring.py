@@ -212,11 +212,12 @@ async def open_service(
     All share one engine and one store. Raises the errors of `load_graph`, SettingsError where two networks
     have one name, StoreError.
     """
-    from tinyllm.server import Service
+    from tinyllm.server import Service, Watchers
 
     sources = [source_of(name, settings) for name in names]
     models: dict[str, Graph] = {}
     lone: dict[tuple[str, str], Graph] = {}
+    watchers = Watchers()
 
     async def resolve(request: Request) -> Graph:
         network, _, node = request.model.partition("/")
@@ -236,8 +237,8 @@ async def open_service(
             for node, spec in graph.nodes.items():
                 if spec.kind in ("specialist", "tool") and successors(spec):
                     models[f"{graph.name}/{node}"] = alone(graph, node)
-        engine = Engine(resolve, heads.parts, store)
-        yield Service(engine, store, models, limits)
+        engine = Engine(resolve, heads.parts, store, watch=watchers)
+        yield Service(engine, store, models, watchers, limits)
     finally:
         await heads.close()
         await store.close()
