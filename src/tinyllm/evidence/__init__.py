@@ -12,6 +12,7 @@ from tinyllm.evidence.paired import (
     power,
     required_pairs,
 )
+from tinyllm.evidence.partitions import nmi
 
 __all__ = [
     "Entry",
@@ -23,6 +24,7 @@ __all__ = [
     "e_value",
     "gain_interval",
     "mcnemar",
+    "nmi",
     "power",
     "required_pairs",
     "wilson",
