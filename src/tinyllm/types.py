@@ -266,7 +266,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One node's part in a run, folded from its events. Times are milliseconds after the run began."""
+    """One node's part in a run, folded from its events. Times are milliseconds after the run began; `fault`
+    names the class of the error where the node broke rather than failed."""
 
     node: str
     kind: str
@@ -279,6 +280,7 @@ class Span:
     cost: Cost = field(default_factory=Cost)
     text: str = ""
     error: str | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

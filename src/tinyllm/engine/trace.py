@@ -43,7 +43,9 @@ def fold(events: Iterable[Event]) -> Trace:
                 open_[node].cost += Cost(**data["cost"])
             case "node_finished" | "node_failed" if node in open_:
                 error = data.get("failed") or data.get("message")
-                spans.append(_close(node, open_.pop(node), event.at_ms, data.get("text", ""), error))
+                spans.append(
+                    _close(node, open_.pop(node), event.at_ms, data.get("text", ""), error, data.get("error"))
+                )
             case "run_finished":
                 end = dict(data)
             case _:
@@ -61,7 +63,9 @@ def fold(events: Iterable[Event]) -> Trace:
     )
 
 
-def _close(node: str, part: _Open, end_ms: float, text: str, error: str | None) -> Span:
+def _close(
+    node: str, part: _Open, end_ms: float, text: str, error: str | None, fault: str | None = None
+) -> Span:
     return Span(
         node,
         part.kind,
@@ -74,6 +78,7 @@ def _close(node: str, part: _Open, end_ms: float, text: str, error: str | None) 
         part.cost,
         text,
         error,
+        fault=fault,
     )
 
 
