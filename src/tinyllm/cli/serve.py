@@ -68,8 +68,18 @@ def serve(
     limits = Limits(running=running, waiting=waiting)
     with listening(host, port) as sock:
         work = _serve(sock, networks or [chosen.network], chosen, access, limits, keep=not no_store)
-        if asyncio.run(work):
-            raise click.Abort
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            if runner.run(work):
+                raise click.Abort
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The quicker event loop, where there is one for this platform."""
+    if find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def listening(host: str, port: int) -> socket.socket:
