@@ -267,7 +267,10 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Span:
     """One node's part in a run, folded from its events. Times are milliseconds after the run began; `fault`
-    names the class of the error where the node broke rather than failed."""
+    names the class of the error where the node broke rather than failed.
+
+    `facts` are the ids of those about the user that changed the choice, `before` the odds without them.
+    """
 
     node: str
     kind: str
@@ -280,6 +283,8 @@ class Span:
     cost: Cost = field(default_factory=Cost)
     text: str = ""
     error: str | None = None
+    before: Mapping[str, float] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
     fault: str | None = None
 
 

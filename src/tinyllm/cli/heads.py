@@ -7,12 +7,13 @@ meanwhile. Knows nothing about how implementations are built, or how networks le
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyllm.cli.workshop import Workshop
 from tinyllm.errors import GraphError, ModelFileError, NotFound, SettingsError
 from tinyllm.graph import Graph
 from tinyllm.protocols import Parts, Store, Version
+from tinyllm.store.recall import Recall
 
 FRESH = 1.0  # seconds
 
@@ -83,8 +84,8 @@ class Heads:
         return graph
 
     def parts(self, graph: Graph) -> Parts:
-        """The implementations of a graph of one of the networks."""
-        return self._sources[graph.name].workshop.parts(graph)
+        """The implementations of a graph of one of the networks; its memory is that of the store."""
+        return replace(self._sources[graph.name].workshop.parts(graph), memory=Recall(self._store))
 
     async def close(self) -> None:
         """Give back all that was built."""

@@ -1,6 +1,6 @@
 """`tinyllm trace`: the forward pass of a run as a waterfall, in text, JSON or one self-contained page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -25,23 +25,25 @@ _VERDICTS = {True: ("good", "passed"), False: ("bad", "failed"), None: ("unsure"
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page.")
 def trace(run_id: str, as_json: bool, html: Path | None) -> None:
     """Example: tinyllm trace last"""
-    from tinyllm.engine.trace import fold
+    from tinyllm.engine import fold
 
-    async def events(store: "Store") -> Trace:
-        return fold(await store.events(await run_named(store, run_id)))
+    async def work(store: "Store") -> tuple[Trace, Mapping[str, str]]:
+        events = await store.events(await run_named(store, run_id))
+        facts = await store.facts(user=events[0].data.get("user", "local"))
+        return fold(events), {fact.id: fact.text for fact in facts}
 
-    folded = with_store(events)
+    folded, known = with_store(work)
     if html:
-        html.write_text(page(folded), encoding="utf-8")
+        html.write_text(page(folded, known), encoding="utf-8")
         note(f"wrote {html}")
     elif as_json:
         print_json(asdict(folded))
     else:
-        click.echo("\n".join(waterfall(folded)))
+        click.echo("\n".join(waterfall(folded, known)))
 
 
-def waterfall(trace: Trace) -> Iterator[str]:
-    """Yield the lines that people read in a terminal."""
+def waterfall(trace: Trace, known: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Yield the lines that people read in a terminal. `known` are the facts about the user by id."""
     yield f"run {trace.run_id} [{trace.status}] network {trace.graph}"
     yield f"question: {_short(trace.question, 200)}"
     width = max((len(span.node) for span in trace.spans), default=0)
@@ -51,19 +53,21 @@ def waterfall(trace: Trace) -> Iterator[str]:
         length = max(1, min(round((span.end_ms - span.start_ms) / total * _BAR), _BAR - start))
         bar = " " * start + "#" * length
         yield f"{span.node:<{width}} |{bar:<{_BAR}}| {span.end_ms - span.start_ms:8.2f} ms  {span.kind}"
-        yield from (f"{'':<{width}}   {line}" for _, line in _facts(span))
+        yield from (f"{'':<{width}}   {line}" for _, line in _facts(span, known or {}))
     yield f"answer: {_short(trace.answer, 500)}"
     yield f"cost: {cost_line(trace.cost, trace.latency_ms)}"
 
 
-def page(trace: Trace) -> str:
+def page(trace: Trace, known: Mapping[str, str] | None = None) -> str:
     """The waterfall as one HTML file without scripts or links; everything from the run is escaped."""
     total = _total(trace)
     rows = []
     for span in trace.spans:
         left = 100 * min(span.start_ms / total, 0.995)
         width = max(0.5, min(100 * (span.end_ms - span.start_ms) / total, 100 - left))
-        listed = "".join(f'<li class="{look}">{escape(line)}</li>' for look, line in _facts(span))
+        listed = "".join(
+            f'<li class="{look}">{escape(line)}</li>' for look, line in _facts(span, known or {})
+        )
         rows.append(
             f'<li class="{"broken" if span.error else "whole"}">'
             f"<h3>{escape(span.node)} <small>{escape(span.kind)}</small></h3>"
@@ -83,12 +87,13 @@ def page(trace: Trace) -> str:
     )
 
 
-def _facts(span: Span) -> Iterator[tuple[str, str]]:
+def _facts(span: Span, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what is known of a span as how it looks (a class of the page) and one line."""
     if span.choice is not None or span.probabilities:
-        best = sorted(span.probabilities.items(), key=lambda item: -item[1])[:4]
-        odds = ", ".join(f"{name} {share:.3f}" for name, share in best)
-        yield "choice", f"chose {span.choice or 'nothing'} ({odds})"
+        yield "choice", f"chose {span.choice or 'nothing'} ({_best(span.probabilities)})"
+    if span.facts:
+        told = "; ".join(known.get(fact, f"{fact}, forgotten since") for fact in span.facts)
+        yield "choice", f"as the user wants it: {_short(told, 300)} (without that: {_best(span.before)})"
     for run in span.tools:
         arguments = ", ".join(f"{name}={value!r}" for name, value in run.call.arguments.items())
         outcome = f"failed: {run.error}" if run.result is None else run.result.text
@@ -104,6 +109,11 @@ def _facts(span: Span) -> Iterator[tuple[str, str]]:
     if span.cost.macs or span.cost.tokens_out:
         tokens = f"{span.cost.tokens_in}+{span.cost.tokens_out} tokens"
         yield "cost", f"cost: {amount(span.cost.macs)} macs, {tokens}"
+
+
+def _best(shares: Mapping[str, float]) -> str:
+    first = sorted(shares.items(), key=lambda item: -item[1])[:4]
+    return ", ".join(f"{name} {share:.3f}" for name, share in first)
 
 
 def _total(trace: Trace) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from tinyllm.protocols import Grader, Store
 from tinyllm.settings import Settings, read_settings
 from tinyllm.starter import shipped as shipped_files
 from tinyllm.store import open_store
+from tinyllm.store.recall import Recall
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Request, Trace
 
@@ -174,7 +175,7 @@ class _Bench:
     async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator["Ask"]:
         tried = self.effective(graph)
         await self.workshop.fetch(tried, self.store, tenant=self.tenant, files=files)
-        parts = self.workshop.parts(tried)
+        parts = replace(self.workshop.parts(tried), memory=Recall(self.store))
         runs = await open_store("memory:")
 
         async def resolve(request: Request) -> Graph:

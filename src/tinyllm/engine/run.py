@@ -19,7 +19,7 @@ from tinyllm.engine.scope import NodeScope, tool_run_json
 from tinyllm.errors import BudgetExceeded, RequestError, StoreError, TinyLLMError
 from tinyllm.events import Event, Kind
 from tinyllm.graph import Gate, Graph, dump, nearest
-from tinyllm.protocols import Candidate, Outcome, Parts, Resolve, Store, Ticket, ToolContext
+from tinyllm.protocols import Candidate, Fact, Outcome, Parts, Resolve, Store, Ticket, ToolContext
 from tinyllm.types import JSON, Budget, Cost, Reply, Request, Status
 
 T = TypeVar("T", int, float)
@@ -123,7 +123,7 @@ class Run:
         self.queue: asyncio.Queue[Event | None] | None = asyncio.Queue() if listen else None
         self.began = time.perf_counter()
         self.text = request.text
-        self.facts: tuple[str, ...] = ()
+        self.facts: tuple[Fact, ...] = ()
         self.notes: list[str] = []
         self.route: list[str] = []
         self.tried: set[str] = set()

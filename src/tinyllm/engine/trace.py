@@ -16,6 +16,8 @@ class _Open:
     tools: list[ToolRun] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+    before: dict[str, float] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
 
 
 def fold(events: Iterable[Event]) -> Trace:
@@ -35,6 +37,8 @@ def fold(events: Iterable[Event]) -> Trace:
             case "choice_made" if node in open_:
                 open_[node].choice = data["choice"]
                 open_[node].probabilities = dict(data["probabilities"])
+                open_[node].before = dict(data.get("before", {}))
+                open_[node].facts = tuple(data.get("facts", ()))
             case "tool_called" if node in open_:
                 open_[node].tools.append(_tool_run(data))
             case "check_made" if node in open_:
@@ -78,6 +82,8 @@ def _close(
         part.cost,
         text,
         error,
+        part.before,
+        part.facts,
         fault=fault,
     )
 

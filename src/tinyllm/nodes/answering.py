@@ -7,6 +7,7 @@ from typing import cast
 
 from tinyllm.errors import GraphError
 from tinyllm.graph import Gate, Graph, Specialist, ToolNode, nearest
+from tinyllm.nodes.facts import told
 from tinyllm.nodes.form import unmet
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
@@ -75,11 +76,13 @@ class SpecialistNode:
         return Outcome(failed=f"it made {self.spec.turns} rounds of tool calls without an answer")
 
     def _prompt(self, messages: tuple[Message, ...], specs: Sequence[ToolSpec], scope: Scope) -> Prompt:
-        own = Sampling(self.spec.temperature, max_tokens=self.spec.max_tokens, seed=scope.context.seed)
+        sampling = Sampling(self.spec.temperature, max_tokens=self.spec.max_tokens, seed=scope.context.seed)
+        if scope.request.sampling:
+            sampling = replace(sampling, **scope.request.sampling)
         return Prompt(
             messages,
             tools=(*specs, REFUSE) if specs else (),
-            sampling=replace(own, **scope.request.sampling),
+            sampling=sampling,
             json_schema=scope.request.json_schema,
             adapter=self.spec.adapter,
             scores=self.scores,
@@ -95,7 +98,7 @@ class SpecialistNode:
         system = [self.prompt] if self.prompt else []
         system += [turn.content for turn in scope.request.messages if turn.role == "system"]
         if scope.facts:
-            system.append("Known about the user:\n" + "\n".join(f"- {fact}" for fact in scope.facts))
+            system.append(told(scope.facts))
         if scope.notes:
             system.append("An earlier answer was rejected: " + scope.notes[-1])
         turns = [turn for turn in scope.request.messages if turn.role != "system"]

@@ -1,4 +1,4 @@
-"""The router node: which specialist takes this question?
+"""The router node: which specialist takes this question? Where it is not sure, the user's preferences count.
 
 Works with any `Router` (the hashed n-gram one is the default) and with any language model that can name one
 of several labels.
@@ -10,8 +10,9 @@ from typing import cast
 
 from tinyllm.errors import BadReply, RequestError
 from tinyllm.graph import Graph, RouterNode
-from tinyllm.protocols import Backend, Choice, Outcome, Parts, Router, Scope
-from tinyllm.types import Message, Prompt, Sampling
+from tinyllm.nodes.facts import swayed
+from tinyllm.protocols import Backend, Choice, Fact, Outcome, Parts, Router, Scope
+from tinyllm.types import JSON, Message, Prompt, Sampling
 
 INSTRUCTION = """You route questions to specialists. Answer with JSON: {"route": "<name>"}.
 The specialists:
@@ -24,6 +25,7 @@ class Routing:
     def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
         self.name = name
         self.spec = cast(RouterNode, graph.nodes[name])
+        self.about = {label: route.when for label, route in self.spec.routes.items()}
         self.router: Router | None = parts.routers.get(self.spec.model)
         self.backend = parts.backends.get(self.spec.model)
         self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else INSTRUCTION
@@ -41,17 +43,37 @@ class Routing:
             scope.spend(self.spec.model, choice.cost)
         else:
             choice = await self._ask(scope, labels)
-        label = choice.label
-        if label is not None and choice.probabilities.get(label, 0.0) < self.spec.threshold:
-            label = None
-        scope.emit(
-            "choice_made", choice=label, probabilities=dict(choice.probabilities), forced=forced is not None
-        )
+        label, odds, why = self._decide(choice, scope.facts if forced is None else ())
+        scope.emit("choice_made", choice=label, probabilities=dict(odds), forced=forced is not None, **why)
         if label is not None:
             return Outcome(go=self.spec.routes[label].to)
         if self.spec.otherwise is not None:
             return Outcome(go=self.spec.otherwise)
         return Outcome(failed="the router knows no specialist for this")
+
+    def _decide(
+        self, choice: Choice, facts: Sequence[Fact]
+    ) -> tuple[str | None, Mapping[str, float], Mapping[str, JSON]]:
+        """The route to take, the odds under the user's preferences and, where these changed it, which did."""
+        first, odds = choice.label, choice.probabilities
+        if first is None or odds.get(first, 0.0) < self.spec.threshold:
+            return None, odds, {}
+        after, speaks = swayed(odds, self.about, facts)
+        if not speaks:
+            return first, odds, {}
+        label = self._best(after, odds, first)
+        if label == first:
+            return first, after, {}
+        return (
+            label,
+            after,
+            {"before": dict(odds), "facts": [id_ for id_, of in speaks.items() if label in of]},
+        )
+
+    def _best(self, scores: Mapping[str, float], odds: Mapping[str, float], first: str) -> str:
+        """The highest score among the router's first choice and its alternatives."""
+        able = [label for label in odds if label == first or odds[label] >= self.spec.alternatives]
+        return max(able, key=lambda label: (scores[label], label == first))
 
     async def _ask(self, scope: Scope, labels: Sequence[str]) -> Choice:
         """The choice of a language model, held to the labels by a JSON schema.
