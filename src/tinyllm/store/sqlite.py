@@ -145,8 +145,10 @@ class Sqlite:
             self._path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         try:
-            # Before the first table, or it has no effect: pages of purged rows can then be given back.
+            # Before the first table, or they have no effect. Pages of purged rows can then be given back; and as
+            # a run writes to six pages, small ones save a fifth of the disk and a little CPU.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA page_size = 2048")
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StoreError(
