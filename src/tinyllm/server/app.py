@@ -15,10 +15,13 @@ from tinyllm.server import ollama
 from tinyllm.server.access import Access, Guard
 from tinyllm.server.admission import Admission
 from tinyllm.server.chat import read_chat
-from tinyllm.server.endpoint import Endpoint
+from tinyllm.server.completions import read_completion
+from tinyllm.server.embeddings import embeddings
+from tinyllm.server.endpoint import Endpoint, whole_body
 from tinyllm.server.faults import of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
 from tinyllm.server.messages import parsed
+from tinyllm.server.responses import read_response
 from tinyllm.server.service import Service
 from tinyllm.types import JSON
 
@@ -53,11 +56,14 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
             raise NotFound(f"there is no model {name!r}", hint=f"there is {', '.join(models)}")
         return JSONResponse(models[name])
 
+    async def embedded(request: Request) -> Response:
+        return await embeddings(await whole_body(request.receive, service.limits.body))
+
     async def tags(request: Request) -> Response:
         return JSONResponse({"models": ollama.listed(service.models, started)})
 
     async def shown(request: Request) -> Response:
-        asked = parsed(Named, await request.body())
+        asked = parsed(Named, await whole_body(request.receive, service.limits.body))
         name = service.model(asked.model or asked.name)
         details = ollama.listed({name: service.models[name]}, started)[0]
         return JSONResponse({**details, "model_info": {}, "capabilities": ["completion", "tools"]})
@@ -67,6 +73,9 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
 
     routes = [
         Route("/v1/chat/completions", Endpoint(service, admission, read_chat), methods=["POST"]),
+        Route("/v1/completions", Endpoint(service, admission, read_completion), methods=["POST"]),
+        Route("/v1/responses", Endpoint(service, admission, read_response), methods=["POST"]),
+        Route("/v1/embeddings", embedded, methods=["POST"]),
         Route("/v1/models", listed),
         Route("/v1/models/{name:path}", one),
         Route("/api/chat", Endpoint(service, admission, ollama.read_chat), methods=["POST"]),

@@ -45,6 +45,7 @@ class ChatWriter:
     """Writes chat completions. Of an answer to a schema, a refusal is told as `refusal`, as OpenAI does."""
 
     media = EVENT_STREAM
+    kind, chunk_kind, nothing = "chat.completion", "chat.completion.chunk", b'"delta":{}'
 
     def __init__(
         self, model: str, *, usage: bool = False, structured: bool = False, one_call: bool = False
@@ -58,42 +59,38 @@ class ChatWriter:
         self.begun: set[int] = set()
         self.spent = (0, 0)
         # All that the chunks of one stream share, so that a token costs little more than its own text.
-        head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": model}
+        head = {"id": self.id, "object": self.chunk_kind, "created": self.created, "model": model}
         self.head = b"data: " + to_json(head)[:-1] + b',"choices":[{"index":'
         self.tail = b"}]" + (b',"usage":null' if usage else b"") + b"}\n\n"
 
     def whole(self, answers: Sequence[Answer]) -> bytes:
-        choices = [
-            {"index": i, "message": self._message(answer), "logprobs": None, "finish_reason": answer.finish}
-            for i, answer in enumerate(answers)
-        ]
         spent = sum(a.tokens_in for a in answers), sum(a.tokens_out for a in answers)
         return to_json(
             {
                 "id": self.id,
-                "object": "chat.completion",
+                "object": self.kind,
                 "created": self.created,
                 "model": self.model,
                 "system_fingerprint": fingerprint(answers[0]),
-                "choices": choices,
+                "choices": [
+                    {"index": i, **self.told(each), "logprobs": None, "finish_reason": each.finish}
+                    for i, each in enumerate(answers)
+                ],
                 "usage": usage(*spent),
                 "tinyllm": extra(answers),
             }
         )
 
     def piece(self, index: int, text: str) -> bytes:
-        return self._begin(index) + self._chunk(index, b'{"content":' + to_json(text) + b"}")
+        return self.begin(index) + self.chunk(index, self.text(text))
 
     def end(self, index: int, answer: Answer) -> bytes:
-        data = self._begin(index)
-        for place, call in enumerate(self._calls(answer)):
-            delta = {"tool_calls": [{"index": place, **call_of(call)}]}
-            data += self._chunk(index, to_json(delta))
+        data = self.begin(index) + self.calls(index, answer)
         self.spent = self.spent[0] + answer.tokens_in, self.spent[1] + answer.tokens_out
         more = (
             b',"tinyllm":' + to_json(answer.extra) + b',"system_fingerprint":' + to_json(fingerprint(answer))
         )
-        last = self._chunk(index, b"{}", json.dumps(answer.finish).encode())
+        last = self.chunk(index, self.nothing, json.dumps(answer.finish).encode())
         return data + last[:-3] + more + b"}\n\n"
 
     def close(self) -> bytes:
@@ -105,33 +102,38 @@ class ChatWriter:
     def fault(self, error: TinyLLMError) -> bytes:
         return b"data: " + to_json(body_of(error)) + b"\n\n"
 
-    def _begin(self, index: int) -> bytes:
+    def begin(self, index: int) -> bytes:
         """The first chunk of a choice names the role, on which clients rely."""
         if index in self.begun:
             return b""
         self.begun.add(index)
-        return self._chunk(index, b'{"role":"assistant","content":""}')
+        return self.chunk(index, b'"delta":{"role":"assistant","content":""}')
 
-    def _chunk(self, index: int, delta: bytes, finish: bytes = b"null") -> bytes:
-        parts = (
-            self.head,
-            str(index).encode(),
-            b',"delta":',
-            delta,
-            b',"logprobs":null,"finish_reason":',
-            finish,
-        )
+    def chunk(self, index: int, told: bytes, finish: bytes = b"null") -> bytes:
+        parts = (self.head, str(index).encode(), b",", told, b',"logprobs":null,"finish_reason":', finish)
         return b"".join((*parts, self.tail))
 
-    def _message(self, answer: Answer) -> dict[str, JSON]:
+    def text(self, text: str) -> bytes:
+        return b'"delta":{"content":' + to_json(text) + b"}"
+
+    def calls(self, index: int, answer: Answer) -> bytes:
+        chunks = []
+        for place, call in enumerate(self._calls(answer)):
+            delta = {"tool_calls": [{"index": place, **call_of(call)}]}
+            chunks.append(self.chunk(index, b'"delta":' + to_json(delta)))
+        return b"".join(chunks)
+
+    def told(self, answer: Answer) -> dict[str, JSON]:
+        """What a choice that does not stream holds."""
         refused = self.structured and answer.status == "refused"
         calls = [call_of(call) for call in self._calls(answer)]
-        return {
+        message = {
             "role": "assistant",
             "content": None if refused or (calls and not answer.text) else answer.text,
             "refusal": answer.text if refused else None,
             **({"tool_calls": calls} if calls else {}),
         }
+        return {"message": message}
 
     def _calls(self, answer: Answer) -> Sequence[ToolCall]:
         return answer.calls[:1] if self.one_call else answer.calls

@@ -64,7 +64,7 @@ class Extra(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     session: str | None = Field(default=None, max_length=200)
-    quality: float = Field(default=0.5, ge=0, le=1)
+    quality: float | None = Field(default=None, ge=0, le=1)
     forced: dict[str, str] = Field(default_factory=dict)
 
 
