@@ -1,12 +1,17 @@
 """Items of graded traffic and small networks, made by hand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
+from tinyllm.backends.scripted import Scripted
+from tinyllm.engine import Engine, fold
 from tinyllm.graph import Graph, parse
 from tinyllm.learning.items import Item, group_of
-from tinyllm.learning.proposal import Cluster, Findings
+from tinyllm.learning.proposal import Ask, Cluster, Findings
+from tinyllm.protocols import Parts, Store
+from tinyllm.store import open_store
 from tinyllm.types import Cost, Grade, Message, Request, Span, Trace
 
 
@@ -32,3 +37,35 @@ def a_network(nodes: Mapping[str, Any], models: Mapping[str, Any], **fields: Any
     """A network named `net`; entry and exit are there already, `entry` leads to `worker`."""
     every = {"entry": {"kind": "entry", "next": "worker"}, **nodes, "exit": {"kind": "exit"}}
     return parse(json.dumps({"schema": 1, "name": "net", "models": models, "nodes": every, **fields}))
+
+
+class ABench:
+    """Runs graphs whose specialists answer by `said`: from the name of a model and a question to an answer."""
+
+    def __init__(self, said: Callable[[str, str], str]) -> None:
+        self.said = said
+
+    def parts(self, graph: Graph) -> Parts:
+        def script(model: str) -> Scripted:
+            return Scripted(model, lambda prompt: self.said(model, prompt.messages[-1].content))
+
+        return Parts({name: script(name) for name in graph.models}, {})
+
+    def effective(self, graph: Graph) -> Graph:
+        return graph
+
+    @asynccontextmanager
+    async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator[Ask]:
+        store = await open_store("memory:")
+        engine = self.engine(graph, store)
+
+        async def ask(request: Request) -> Trace:
+            return fold(await store.events((await engine.run(request)).run_id))
+
+        yield ask
+
+    def engine(self, graph: Graph, store: Store) -> Engine:
+        async def resolve(request: Request) -> Graph:
+            return graph
+
+        return Engine(resolve, self.parts, store)

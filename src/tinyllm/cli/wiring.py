@@ -1,6 +1,6 @@
 """Joins settings, networks and implementations: the only place that builds objects."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +19,12 @@ from tinyllm.starter import shipped as shipped_files
 from tinyllm.store import open_store
 from tinyllm.store.recall import Recall
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import Request, Trace
+from tinyllm.types import Reply, Request, Trace
 
 if TYPE_CHECKING:
-    from tinyllm.learning.proposal import Ask, Bench
+    from tinyllm.learning.cycle import Consent, Learner
+    from tinyllm.learning.proposal import Ask, Bench, Proposer
+    from tinyllm.learning.tryout import Tell
     from tinyllm.server import Limits, Service
 
 NODE_TOOLS = sorted(set(TOOLS) - {"function"})
@@ -202,6 +204,56 @@ async def open_bench(settings: Settings, store: Store, *, tenant: str = "local")
         yield _Bench(workshop, settings, store, tenant)
     finally:
         await workshop.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What `tinyllm learn` works with: a learner, the network itself to be asked, and its graders."""
+
+    learner: "Learner"
+    ask: "Callable[[Request], Awaitable[Reply]]"
+    graders: Sequence[Grader]
+
+
+@asynccontextmanager
+async def open_learning(
+    settings: Settings, consent: "Consent", tell: "Tell", *, seed: int = 0, limit: int = 1000
+) -> AsyncIterator[Learning]:
+    """The settings' network, and all that it learns with. Raises what `load_graph` raises, and StoreError."""
+    from tinyllm.backends.folding import complete
+    from tinyllm.learning.alternatives import alternatives
+    from tinyllm.learning.cycle import Learner
+    from tinyllm.learning.expand import Expansion
+    from tinyllm.learning.prompts import Writer
+    from tinyllm.learning.right import Right
+    from tinyllm.starter.catalogue import CATALOGUE
+
+    tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
+    proposers: list[Proposer] = [Expansion(CATALOGUE, tools), alternatives]
+    writers = workshop_of(settings.network, settings)
+    if author := settings.judge or settings.larger:
+        proposers.append(Writer(partial(complete, writers.model("writer", author))))
+    wired = await _wire(settings.network, settings, "default")
+    try:
+        async with open_bench(settings, wired.store) as bench, open_graders(settings) as graders:
+            learner = Learner(
+                wired.store,
+                load_file(settings.network),
+                bench,
+                proposers,
+                Right(graders),
+                consent,
+                tell,
+                seed=seed,
+                limit=limit,
+            )
+            yield Learning(learner, wired.engine.run, graders)
+    finally:
+        await wired.close()
+        await writers.close()
+        for tool in tools.values():
+            if hasattr(tool, "close"):
+                tool.close()
 
 
 @asynccontextmanager

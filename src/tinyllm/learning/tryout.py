@@ -61,10 +61,11 @@ class Tryout:
         return found
 
 
-def outcome(items: Sequence[Item], before: Answers, after: Answers) -> Outcome:
+def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: str | None = None) -> Outcome:
     """What the second graph gained on the items that could be judged on both.
 
-    A slice is what one node of the first graph answered. Costs are money where any is known, else operations.
+    A slice is what one node of the first graph answered, `but` for one node. Costs are money where any is known,
+    else operations.
     """
     traces = [trace for answers in (before, after) for _, trace in answers.values()]
     priced = any(trace.cost.money for trace in traces)
@@ -77,7 +78,9 @@ def outcome(items: Sequence[Item], before: Answers, after: Answers) -> Outcome:
         (was, old), (now, new) = before[item.trace.run_id], after[item.trace.run_id]
         if was is not None and now is not None:
             costs = price(old), price(new)
-            pairs.append(Pair(item.trace.run_id, item.group, was, now, *costs, (f"node {node_of(old)}",)))
+            node = node_of(old)
+            slices = () if node == but else (f"node {node}",)
+            pairs.append(Pair(item.trace.run_id, item.group, was, now, *costs, slices))
     return Outcome.of(pairs)
 
 

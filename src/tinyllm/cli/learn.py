@@ -1,0 +1,218 @@
+"""`tinyllm learn`: cycles of learning from the graded traffic, told step by step."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tinyllm.cli.output import json_flag, network_flag, note, plain, print_json, settings, terminal
+from tinyllm.types import JSON
+
+if TYPE_CHECKING:
+    from tinyllm.cli.wiring import Learning
+    from tinyllm.learning.cycle import Report, Round
+    from tinyllm.learning.lessons import Lessons
+    from tinyllm.learning.proposal import Proposal
+    from tinyllm.learning.trial import Verdict
+
+SAMPLE = "sample"
+PAUSE = 10.0  # seconds between two looks at the store, for --watch
+SHOWN = 6  # clusters that are listed
+
+
+@click.command()
+@click.option("--replay", metavar="FILE", help="Ask what FILE holds, and learn; `sample` ships.")
+@click.option("--watch", is_flag=True, help="Go on: a cycle whenever enough new answers are graded.")
+@click.option("--every", default=250, show_default=True, type=click.IntRange(20), help="Requests a cycle.")
+@click.option("--last", default=1000, show_default=True, type=click.IntRange(1), help="Runs to learn from.")
+@click.option("--dry-run", is_flag=True, help="Show what would be tried and why; adopt nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Adopt what is proven without asking.")
+@click.option("--seed", default=0, show_default=True, help="Whatever is drawn, is drawn from it.")
+@network_flag
+@json_flag
+@click.pass_context
+def learn(
+    context: click.Context,
+    replay: str | None,
+    watch: bool,
+    every: int,
+    last: int,
+    dry_run: bool,
+    yes: bool,
+    seed: int,
+    network: str | None,
+    as_json: bool,
+) -> None:
+    """Example: tinyllm learn --replay sample
+
+    Looks at the graded answers, finds what fails, tries changes of the network, and adopts one only where it
+    is proven on requests that it was not made from. Without --replay it learns from what was asked so far;
+    `tinyllm feedback` and `tinyllm grades --run` give it grades.
+
+    FILE has one JSON object a line with `query` and `answer` (null: to be refused).
+    """
+    if watch and (replay or dry_run):
+        raise click.UsageError("--watch goes on by itself: leave --replay and --dry-run out", context)
+    from tinyllm.cli.wiring import open_learning
+    from tinyllm.learning.lessons import read_lessons
+    from tinyllm.starter import shipped
+
+    lessons = None
+    if replay is not None:
+        lessons = read_lessons(shipped.TRAFFIC if replay == SAMPLE else Path(replay))
+        for number, why in lessons.bad:
+            note(f"line {number} is no lesson and is left out: {why}")
+    chosen = settings(network=network)
+    told = _Told(as_json, dry_run)
+
+    async def work() -> None:
+        async with open_learning(
+            chosen, _Consent(yes, as_json), _progress, seed=seed, limit=last
+        ) as learning:
+            async for title in _moments(learning, lessons, watch, every, seed):
+                told.hear(title, await learning.learner.cycle(dry=dry_run))
+
+    asyncio.run(work())
+    told.close()
+
+
+async def _moments(
+    learning: "Learning", lessons: "Lessons | None", watch: bool, every: int, seed: int
+) -> AsyncIterator[str]:
+    """Yields a title each time that a cycle is due."""
+    from tinyllm.learning.collect import collect
+    from tinyllm.learning.lessons import study
+
+    store = learning.learner.store
+    if lessons is not None:
+        total = len(lessons.rows)
+        for first in range(0, total, every):
+            rows = lessons.rows[first : first + every]
+
+            def tell(done: int, of: int, first: int = first) -> None:
+                _progress("asking", first + done, total)
+
+            await study(lessons, rows, learning.ask, store, first=first, seed=seed, tell=tell)
+            yield f"after {first + len(rows)} of {total} requests"
+        return
+    await collect(store, learning.graders)
+    yield "now"
+    while watch:
+        graded = len(await store.grades())
+        while len(await store.grades()) < graded + every:
+            await asyncio.sleep(PAUSE)
+            await collect(store, learning.graders)
+        yield time.strftime("%H:%M")
+
+
+def _progress(what: str, done: int, of: int) -> None:
+    if terminal():
+        click.echo(f"\r\x1b[K{what} {done}/{of}", err=True, nl=False)
+        if done == of:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Consent:
+    """Whether a proven change may be adopted: as the network says, or as the person at the terminal."""
+
+    yes: bool
+    as_json: bool
+
+    async def __call__(self, proposal: "Proposal", verdict: "Verdict") -> bool:
+        if self.yes or proposal.graph.learning.adopt == "auto":
+            return True
+        if proposal.graph.learning.adopt == "never" or self.as_json or not terminal():
+            return False
+        note(f"proven: {proposal.reason}. {verdict.reason}")
+        return click.confirm("adopt it?", err=True)
+
+
+class _Told:
+    """What is said of the cycles, as text when they end or as JSON at the end."""
+
+    def __init__(self, as_json: bool, dry: bool) -> None:
+        self.as_json = as_json
+        self.dry = dry
+        self.reports: list[tuple[str, Report]] = []
+
+    def hear(self, title: str, report: "Report") -> None:
+        self.reports.append((title, report))
+        if not self.as_json:
+            _show(title, report, self.dry)
+
+    def close(self) -> None:
+        if self.as_json:
+            print_json([{"when": title, **_json(report)} for title, report in self.reports])
+            return
+        versions = [done.version for _, report in self.reports for done in report.rounds if done.version]
+        if versions:
+            click.echo(
+                f"adopted: {len(versions)}. See `tinyllm history` and `tinyllm trials`; "
+                f"`tinyllm rollback {versions[0].revision - 1}` takes {'it' if len(versions) == 1 else 'all'} back"
+            )
+        elif self.dry:
+            click.echo("nothing was adopted: this was a dry run")
+
+
+def _show(title: str, report: "Report", dry: bool) -> None:
+    right = report.graded - report.failed
+    click.echo(click.style(f"{title}: {report.graded} graded answers, {right} right", bold=True))
+    if report.rolled_back is not None:
+        click.echo(f"  taken back: {report.rolled_back.reason}")
+    failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
+    for cluster in [one for one in failing if one.failing][:SHOWN]:
+        wrong = sum(not item.passed for item in cluster.items)
+        example = f", such as {plain(cluster.examples[0])!r}" if cluster.examples else ""
+        click.echo(f"  fails at {wrong} of {len(cluster.items)}: {cluster.name} ({cluster.node}){example}")
+    for done in report.rounds:
+        _show_round(done, dry)
+    click.echo(f"  {report.reason}")
+
+
+def _show_round(done: "Round", dry: bool) -> None:
+    for name, proposal in done.proposals.items():
+        tried = done.contest.evidence.get(name)
+        gains = f" ({tried['tally']['gains']} gains, {tried['tally']['losses']} losses)" if tried else ""
+        click.echo(f"  {'would try' if dry else 'tried'} {name}: {proposal.reason}{gains}")
+    if done.version is not None:
+        click.echo(click.style(f"  adopted as version {done.version.revision}: ", bold=True), nl=False)
+        click.echo(done.trial.verdict if done.trial else "")
+    elif done.trial is not None:
+        click.echo(f"  not adopted: {done.trial.verdict}")
+
+
+def _json(report: "Report") -> dict[str, JSON]:
+    return {
+        "graded": report.graded,
+        "failed": report.failed,
+        "reason": report.reason,
+        "rolled_back": asdict(report.rolled_back) if report.rolled_back else None,
+        "clusters": [
+            {
+                "name": cluster.name,
+                "node": cluster.node,
+                "size": len(cluster.items),
+                "failing": cluster.failing,
+                "examples": list(cluster.examples),
+            }
+            for cluster in report.clusters
+        ],
+        "rounds": [
+            {
+                "proposals": {
+                    name: {"edit": p.edit, "node": p.node, "reason": p.reason}
+                    for name, p in done.proposals.items()
+                },
+                "winner": done.contest.winner,
+                "why": done.contest.reason,
+                "trial": asdict(done.trial) if done.trial else None,
+                "version": asdict(done.version) if done.version else None,
+            }
+            for done in report.rounds
+        ],
+    }

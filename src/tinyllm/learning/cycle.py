@@ -1,0 +1,287 @@
+"""One cycle of learning: what the graded traffic proposes, tries and proves, and what the network adopts.
+
+A cycle looks at the last change first, and takes it back where live traffic speaks against it. Then, round by
+round: clusters of the propose part lead to proposals, rivals compete on select, and the winner meets confirm
+once, at the level that the network's ledger allows. Every trial is kept. All is drawn from the store and a
+seed, so a cycle that was cut short comes to the same end when it is run again.
+
+Knows nothing about how proposals are made, or how graphs become implementations.
+"""
+
+import hashlib
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tinyllm.errors import Conflict
+from tinyllm.evidence import Ledger
+from tinyllm.graph import Graph
+from tinyllm.learning.clusters import clusters
+from tinyllm.learning.items import Item, among, gather
+from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
+from tinyllm.learning.traffic import SHARES, Outcome
+from tinyllm.learning.trial import Contest, Rules, Verdict, confirm, contest, watch
+from tinyllm.learning.tryout import Answers, Right, Tell, Tryout, mean_cost, nodes_with, outcome
+from tinyllm.learning.versions import Head, adopt, head_of, roll_back
+from tinyllm.protocols import Store, TrialRow, Version
+
+PROTECTED = 20  # groups of a node's traffic from which on no change may harm it
+HEAD = "the network as it is"
+
+Consent = Callable[[Proposal, Verdict], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One contest: the proposals by name, who won select and why, and what became of the winner."""
+
+    proposals: Mapping[str, Proposal]
+    contest: Contest
+    trial: TrialRow | None = None
+    version: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a cycle saw and did; `reason` says why it went no further."""
+
+    graded: int
+    failed: int
+    clusters: Sequence[Cluster]
+    rounds: Sequence[Round]
+    rolled_back: Version | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A network, and what it learns with. `consent` is asked before a proven change is adopted; at most
+    `rounds` changes are adopted in a cycle, from the latest `limit` runs."""
+
+    store: Store
+    base: Graph
+    bench: Bench
+    proposers: Sequence[Proposer]
+    right: Right
+    consent: Consent
+    tell: Tell = lambda what, done, of: None
+    tenant: str = "local"
+    seed: int = 0
+    limit: int = 1000
+    rounds: int = 4
+
+    async def cycle(self, *, dry: bool = False) -> Report:
+        """One cycle; a `dry` one proposes and compares, and neither confirms, adopts nor takes back.
+
+        Raises StoreError, and what the bench raises where the head itself cannot run.
+        """
+        items = await gather(self.store, tenant=self.tenant, limit=self.limit)
+        tryout = Tryout(self.bench, self.right, self.tell)
+        head = await head_of(self.store, self.base, tenant=self.tenant)
+        undone = None if dry else await self._watch(head, items, tryout)
+        rounds: list[Round] = []
+        while True:
+            head = await head_of(self.store, self.base, tenant=self.tenant)
+            seen = await _seen(head.graph, among(items, self.base.name, "propose"), tryout)
+            found = clusters(seen, seed=self.seed)
+            reason = self._nothing_to_do(len(items), found, len(rounds))
+            if reason is None:
+                worth = [cluster for cluster in found if self._worth(cluster)]
+                proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items)
+                reason = None if proposals else "for what fails, nothing was found that is not tried already"
+            if reason is None:
+                rounds.append(await self._round(head, proposals, items, tryout, dry))
+                if rounds[-1].version is not None:
+                    continue
+                reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
+            failed = sum(not item.passed for item in items)
+            return Report(len(items), failed, found, rounds, undone, reason)
+
+    def _nothing_to_do(self, graded: int, found: Sequence[Cluster], rounds: int) -> str | None:
+        rules = self.base.learning
+        if rounds >= self.rounds:
+            return f"{rounds} changes are enough for one cycle"
+        if not graded:
+            return "no answer is graded yet"
+        if any(map(self._worth, found)):
+            return None
+        most = max((_failures(cluster) for cluster in found), default=0)
+        if not most:
+            return "nothing fails among the requests that proposals are made from"
+        if most < rules.failures:
+            return (
+                f"no kind of request failed often enough: {most} times at most where proposals are made, "
+                f"and {rules.failures} are needed (about {math.ceil((rules.failures - most) / SHARES['propose'])}"
+                " more graded failures of one kind)"
+            )
+        return f"what fails is less than {rules.failing:.0%} of its kind"
+
+    def _worth(self, cluster: Cluster) -> bool:
+        rules = self.base.learning
+        return _failures(cluster) >= rules.failures and cluster.failing >= rules.failing
+
+    async def _propose(self, findings: Findings, items: Sequence[Item]) -> Mapping[str, Proposal]:
+        """The proposals that were not decided on this very evidence before, by name."""
+        last = among(items, self.base.name, "confirm")
+        trials = await self.store.trials(self.base.name, tenant=self.tenant)
+        decided = {trial.id for trial in trials if trial.state in ("adopted", "rejected")}
+        made = [proposal for proposer in self.proposers for proposal in await proposer(findings)]
+        new = [p for p in made if _trial_id(findings.head, p.graph, last) not in decided]
+        return {f"{number}. {p.edit} {p.node}": p for number, p in enumerate(new, 1)}
+
+    async def _round(
+        self,
+        head: Head,
+        proposals: Mapping[str, Proposal],
+        items: Sequence[Item],
+        tryout: Tryout,
+        dry: bool,
+    ) -> Round:
+        select = among(items, self.base.name, "select")
+        before = await tryout.answers(head.graph, select, HEAD)
+        found = {
+            name: outcome(select, before, await tryout.answers(p.graph, select, name, p.files), but=p.node)
+            for name, p in proposals.items()
+        }
+        won, rules = self._contest(found, proposals, await self._ledger(), self._rules(select, before))
+        if won.winner is None or dry:
+            return Round(proposals, won)
+        trial, version = await self._confirm(head, proposals[won.winner], won, rules, items, tryout)
+        return Round(proposals, won, trial, version)
+
+    def _contest(
+        self,
+        found: Mapping[str, Outcome],
+        proposals: Mapping[str, Proposal],
+        ledger: Ledger,
+        rules: Rules,
+    ) -> tuple[Contest, Rules]:
+        """Who wins select, and under which rules: one that is right more often or, where none is, one that saves."""
+        better = {name: one for name, one in found.items() if not proposals[name].saves}
+        cheaper = {name: one for name, one in found.items() if proposals[name].saves}
+        won = contest(better, ledger, rules)
+        if won.winner is not None or not cheaper:
+            return won, rules
+        rules = replace(rules, margin=self.base.learning.gain)
+        saving = contest(cheaper, ledger, rules)
+        reason = "; ".join(one.reason for one in (won, saving)) if better else saving.reason
+        evidence = {**won.evidence, **saving.evidence}
+        return replace(
+            saving, reason=reason, evidence=evidence, missing=max(won.missing, saving.missing)
+        ), rules
+
+    async def _confirm(
+        self,
+        head: Head,
+        proposal: Proposal,
+        won: Contest,
+        rules: Rules,
+        items: Sequence[Item],
+        tryout: Tryout,
+    ) -> tuple[TrialRow, Version | None]:
+        """The winner's one look at confirm, and the network with it where that proves it and a person agrees."""
+        last = among(items, self.base.name, "confirm")
+        trial = TrialRow(
+            _trial_id(head.graph, proposal.graph, last),
+            self.base.name,
+            proposal.edit,
+            proposal.node,
+            proposal.reason,
+            "waiting",
+            evidence={"select": won.evidence},
+        )
+        groups = len({item.group for item in last})
+        if groups < won.needed:
+            missing = math.ceil((won.needed - groups) / SHARES["confirm"])
+            trial = replace(
+                trial,
+                verdict=f"too little evidence: to prove it takes {won.needed} kinds of graded requests that it was"
+                f" not made from, and there are {groups} (about {missing} more graded requests are missing)",
+            )
+            await self.store.put_trial(trial, tenant=self.tenant)
+            return trial, None
+        # From here on the look is paid for: a cycle that is cut short comes back to this trial.
+        ledger = await self._ledger()
+        trial = replace(trial, state="open", number=len(ledger.opened(trial.id).entries))
+        await self.store.put_trial(trial, tenant=self.tenant)
+        before = await tryout.answers(head.graph, last, HEAD)
+        after = await tryout.answers(proposal.graph, last, won.winner or "", proposal.files)
+        protected = self._rules(last, before, but=proposal.node).protected
+        tried = outcome(last, before, after, but=proposal.node)
+        verdict, _ = confirm(trial.id, won, tried, ledger, replace(rules, protected=protected))
+        trial = replace(
+            trial,
+            state="rejected",
+            verdict=verdict.reason,
+            evidence={**trial.evidence, "confirm": verdict.evidence},
+        )
+        if verdict.adopted and not await self.consent(proposal, verdict):
+            trial = replace(trial, verdict=f"proven, but nobody agreed to it; {verdict.reason}")
+        elif verdict.adopted:
+            trial = replace(trial, state="adopted")
+            try:
+                return trial, await adopt(self.store, head, proposal, trial, tenant=self.tenant)
+            except Conflict:
+                trial = replace(trial, state="rejected", verdict="proven, but the network changed meanwhile")
+        await self.store.put_trial(trial, tenant=self.tenant)
+        return trial, None
+
+    async def _watch(self, head: Head, items: Sequence[Item], tryout: Tryout) -> Version | None:
+        """The version that a rollback made, where what came in since the last change is proof against it."""
+        if head.parent is None:
+            return None
+        own = self.bench.effective(head.graph).id
+        live = [item for item in items if item.trace.graph == own]
+        if not live:
+            return None
+        before = await tryout.answers(head.parent, live, "the version before")
+        after = await tryout.answers(head.graph, live, HEAD)
+        name = f"version {head.revision}"
+        rules = self._rules(live, before)
+        verdict, _ = watch(name, outcome(live, before, after), head.rollbacks.opened(name), rules)
+        return None if verdict.adopted else await roll_back(self.store, head, verdict.reason, self.tenant)
+
+    def _rules(self, items: Sequence[Item], before: Answers, *, but: str | None = None) -> Rules:
+        """What a change must show. The node that it mends is no protected slice: there it must gain on balance."""
+        own = self.base.learning
+        nodes = [node for node in nodes_with(PROTECTED, items, before) if node != but]
+        protected = {f"node {node}": own.lost for node in nodes}
+        cap = own.cost * mean_cost(before)
+        return Rules(cap or math.inf, protected, gain=own.gain)
+
+    async def _ledger(self) -> Ledger:
+        """The network's error budget, as its trials have spent it."""
+        trials = await self.store.trials(self.base.name, tenant=self.tenant)
+        return ledger_of(trials)
+
+
+def ledger_of(trials: Iterable[TrialRow]) -> Ledger:
+    """The ledger of the trials that were looked at, in the order of their numbers."""
+    ledger = Ledger()
+    for trial in sorted((t for t in trials if t.number is not None), key=lambda t: t.number or 0):
+        ledger = ledger.opened(trial.id)
+        if trial.state != "open":
+            ledger = ledger.closed(trial.id, proven=trial.state == "adopted")
+    return ledger
+
+
+async def _seen(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item]:
+    """The items as the head answers them, where somebody can tell whether that is right."""
+    answers = await tryout.answers(head, items, "what fails")
+    seen = []
+    for item in items:
+        right, trace = answers[item.trace.run_id]
+        if right is not None:
+            grade = item.grade if right == item.passed else replace(item.grade, score=float(right))
+            seen.append(replace(item, trace=trace, grade=grade))
+    return seen
+
+
+def _failures(cluster: Cluster) -> int:
+    return sum(not item.passed for item in cluster.items)
+
+
+def _trial_id(head: Graph, candidate: Graph, last: Sequence[Item]) -> str:
+    """One trial is one change of one network, held against one body of evidence."""
+    text = "\n".join((head.id, candidate.id, *sorted(item.trace.run_id for item in last)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

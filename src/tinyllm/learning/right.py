@@ -1,0 +1,40 @@
+"""Whether a run answers a graded request rightly: by the request's reference, or by whoever graded it first.
+
+Knows nothing about how the run came about.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyllm.errors import BackendError, ModelFileError
+from tinyllm.grading import passed
+from tinyllm.grading.reference import against
+from tinyllm.learning.items import Item
+from tinyllm.protocols import Grader, ToolContext
+from tinyllm.types import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Judges traces of items. A grade without a reference is given again by the same kind of grader."""
+
+    graders: Sequence[Grader] = ()
+
+    async def __call__(self, item: Item, trace: Trace) -> bool | None:
+        """Whether the trace answers the item; None where nobody can tell. A grader that breaks cannot."""
+        if item.reference is not None:
+            score = against(trace, item.reference).score
+            return None if score is None else passed(score)
+        if trace.run_id == item.trace.run_id or trace.answer == item.trace.answer:
+            return item.passed
+        request = item.request
+        context = ToolContext(request.clock or 0.0, request.seed or 0, request.user, request.tenant)
+        for grader in self.graders:
+            if grader.kind == item.grade.kind:
+                try:
+                    score = (await grader.grade(trace, context)).score
+                except (BackendError, ModelFileError):
+                    continue
+                if score is not None:
+                    return passed(score)
+        return None

@@ -1,0 +1,275 @@
+"""Cycles of learning: what is proven is adopted once, what is not is kept as a trial, and what turns is taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pytest
+
+from tests.learning.things import ABench, a_network
+from tinyllm.errors import StoreError
+from tinyllm.grading.reference import against
+from tinyllm.graph import Graph, put_nodes
+from tinyllm.learning.cycle import Learner, Report, ledger_of
+from tinyllm.learning.items import Item
+from tinyllm.learning.lessons import Lesson, Lessons, study
+from tinyllm.learning.proposal import Findings, Proposal
+from tinyllm.learning.trial import Verdict
+from tinyllm.protocols import Store, TrialRow, Version
+from tinyllm.store import open_store
+from tinyllm.types import Trace
+
+MODELS = {name: {"backend": "ollama", "model": name} for name in ("poor", "good", "same", "worse")}
+WORDS = ["river", "mountain", "city", "lake", "bridge", "castle", "forest", "island", "desert", "valley"]
+WORDS += ["harbor", "garden"]
+ANIMALS = ["tiger", "otter", "zebra", "camel", "horse", "eagle", "shark", "whale", "mouse", "goose", "snake"]
+ANIMALS += ["panda", "koala", "lemur", "bison", "llama", "hyena", "moose", "gecko", "viper"]
+
+
+def head(**fields: object) -> Graph:
+    worker = {"kind": "specialist", "model": "poor", "next": "exit"}
+    others = {
+        f"idle-{name}": {"kind": "specialist", "model": name, "next": "exit"}
+        for name in ("good", "same", "worse")
+    }
+    chain = ["worker", *others]
+    nodes = {"worker": worker, **others}
+    for name, simpler in pairwise(chain):
+        nodes[name] = {**nodes[name], "simpler": simpler}
+    return a_network(nodes, MODELS, **fields)
+
+
+def said(model: str, question: str) -> str:
+    """Half of the questions are beyond the poor model; the good one knows all."""
+    easy = question.split()[3] in WORDS[::2]
+    knows = {"poor": easy, "good": True, "same": easy, "worse": False}[model]
+    return question.split()[-1] if knows else "i think so"
+
+
+def the_lessons() -> Lessons:
+    """Each is unlike the others: none shares its two telling words."""
+    rows = [
+        Lesson(query=f"where is the {word} near {animal}", answer=animal)
+        for word in WORDS
+        for animal in ANIMALS
+    ]
+    return Lessons("lessons", rows, ())
+
+
+def swapping(*models: str) -> "Swap":
+    return Swap(models)
+
+
+@dataclass
+class Swap:
+    """Proposes other models for the worker; remembers what it saw."""
+
+    models: Sequence[str]
+    saw: list[Findings] = field(default_factory=list)
+
+    async def __call__(self, findings: Findings) -> list[Proposal]:
+        self.saw.append(findings)
+        made = []
+        for model in self.models:
+            worker = findings.head.nodes["worker"].model_copy(update={"model": model})
+            graph = put_nodes(findings.head, {"worker": worker})
+            if graph.id != findings.head.id:
+                made.append(Proposal("model", "worker", f"{model} may do better", graph))
+        return made
+
+
+async def answers(item: Item, trace: Trace) -> bool | None:
+    return against(trace, item.reference).score == 1.0
+
+
+async def yes(proposal: Proposal, verdict: Verdict) -> bool:
+    return True
+
+
+async def no(proposal: Proposal, verdict: Verdict) -> bool:
+    return False
+
+
+async def taught(base: Graph, rows: int = 240, store: Store | None = None) -> Store:
+    """A store with so many lessons asked and graded."""
+    store, lessons = store or await open_store("memory:"), the_lessons()
+    bench = ABench(said)
+    await study(lessons, lessons.rows[:rows], bench.engine(base, store).run, store)
+    return store
+
+
+def a_learner(store: Store, base: Graph, proposer: Swap, **fields: object) -> Learner:
+    learner = Learner(store, base, ABench(said), [proposer], answers, yes)
+    return replace(learner, **fields)  # type: ignore[arg-type]
+
+
+async def versions(store: Store) -> Sequence[Version]:
+    return await store.versions("net")
+
+
+async def test_a_change_that_helps_is_proven_and_adopted_once() -> None:
+    base = head()
+    store = await taught(base)
+    learner = a_learner(store, base, swapping("same", "good", "worse"))
+    report = await learner.cycle()
+    assert (report.graded, report.failed) == (240, 120)
+    (done,) = [done for done in report.rounds if done.version]
+    assert done.contest.winner == "2. model worker" and done.version is not None
+    assert [version.revision for version in await versions(store)] == [0, 1]
+    (trial,) = await store.trials("net")
+    assert (trial.state, trial.number) == ("adopted", 1)
+    assert trial.evidence["confirm"]["tally"]["losses"] == 0
+    again = await learner.cycle()
+    assert not again.rounds and len(await versions(store)) == 2
+    assert again.rolled_back is None
+
+
+async def test_a_proposer_never_sees_what_confirms() -> None:
+    base, proposer = head(), swapping("good")
+    store = await taught(base)
+    await a_learner(store, base, proposer).cycle()
+    seen = {item.group for item in proposer.saw[0].items}
+    used = await store.trials("net")
+    pairs = used[0].evidence["confirm"]["pairs"] + used[0].evidence["select"]["1. model worker"]["pairs"]
+    assert len(seen) + pairs == 240
+
+
+async def test_a_change_that_does_nothing_or_harm_is_not_adopted() -> None:
+    base = head()
+    store = await taught(base)
+    report = await a_learner(store, base, swapping("same", "worse")).cycle()
+    assert report.rounds[0].contest.winner is None and "gains nothing" in report.reason
+    assert await versions(store) == [] and await store.trials("net") == []
+
+
+async def test_too_little_evidence_adopts_nothing_and_says_how_much_is_missing() -> None:
+    base = head()
+    store = await taught(base, 90)
+    report = await a_learner(store, base, swapping("good")).cycle()
+    assert "too little evidence" in report.reason and "more graded requests" in report.reason
+    assert await versions(store) == []
+    assert ledger_of(await store.trials("net")).spent == 0
+
+
+async def test_without_consent_nothing_changes_and_the_trial_says_so() -> None:
+    base = head()
+    store = await taught(base)
+    report = await a_learner(store, base, swapping("good"), consent=no).cycle()
+    assert "nobody agreed" in report.reason and await versions(store) == []
+    (trial,) = await store.trials("net")
+    assert trial.state == "rejected" and trial.evidence["confirm"]["p_value"] < 0.001
+
+
+async def test_a_dry_run_compares_and_keeps_nothing() -> None:
+    base = head()
+    store = await taught(base)
+    report = await a_learner(store, base, swapping("good")).cycle(dry=True)
+    assert report.rounds[0].contest.winner == "1. model worker"
+    assert await versions(store) == [] and await store.trials("net") == []
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+async def test_an_empty_store_or_one_failure_proposes_nothing(rows: int) -> None:
+    base, proposer = head(), swapping("good")
+    store = await taught(base, 0)
+    lessons = the_lessons()
+    await study(lessons, lessons.rows[-1 : len(lessons.rows) * rows], ABench(said).engine(base, store).run, store)
+    report = await a_learner(store, base, proposer).cycle()
+    assert not proposer.saw and not report.rounds
+    assert ("no answer is graded" if rows == 0 else "more graded failures") in report.reason
+
+
+class Cut(Exception):
+    """The power goes."""
+
+
+async def test_a_cycle_cut_short_in_its_look_comes_to_the_same_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = head()
+    whole, cut = await taught(base), await taught(base)
+    await a_learner(whole, base, swapping("good")).cycle()
+    promote = cut.promote
+
+    async def power_goes(*args: object, **more: object) -> None:
+        raise Cut
+
+    monkeypatch.setattr(cut, "promote", power_goes)
+    with pytest.raises(Cut):
+        await a_learner(cut, base, swapping("good")).cycle()
+    assert [trial.state for trial in await cut.trials("net")] == ["open"]
+    monkeypatch.setattr(cut, "promote", promote)
+    await a_learner(cut, base, swapping("good")).cycle()
+    ends = [[(v.revision, v.graph, v.edit) for v in await versions(store)] for store in (whole, cut)]
+    assert ends[0] == ends[1] and len(ends[0]) == 2
+    assert [trial.number for trial in await cut.trials("net")] == [1]
+
+
+async def test_of_two_learners_one_wins_and_the_other_starts_over() -> None:
+    base = head()
+    store = await taught(base)
+    other = a_learner(store, base, swapping("good"))
+
+    async def another_is_first(proposal: Proposal, verdict: Verdict) -> bool:
+        await other.cycle()
+        return True
+
+    report = await a_learner(store, base, swapping("good"), consent=another_is_first).cycle()
+    assert len(await versions(store)) == 2
+    assert not any(done.version for done in report.rounds)
+
+
+async def test_a_version_that_disappoints_is_taken_back_by_itself() -> None:
+    base = head()
+    store = await taught(base)
+    report = await a_learner(store, base, swapping("good")).cycle()
+    adopted = report.rounds[0].proposals["1. model worker"].graph
+
+    def turned(model: str, question: str) -> str:
+        return "nonsense" if model == "good" else said(model, question)
+
+    rows = [
+        Lesson(query=f"which is the {word} with a {animal}", answer=animal)
+        for word in WORDS
+        for animal in ANIMALS
+    ]
+    lessons = Lessons("later", rows, ())
+    await study(lessons, lessons.rows, ABench(turned).engine(adopted, store).run, store)
+    report = await a_learner(store, base, swapping(), bench=ABench(turned)).cycle()
+    assert report.rolled_back is not None and report.rolled_back.graph == base.id
+    assert [version.edit for version in await versions(store)] == ["file", "model", "rollback"]
+
+
+async def test_a_full_disk_in_a_promotion_leaves_the_network_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = head()
+    store = await taught(base)
+
+    async def full(*args: object, **more: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(store, "promote", full)
+    with pytest.raises(StoreError, match="full"):
+        await a_learner(store, base, swapping("good")).cycle()
+    assert await versions(store) == []
+
+
+def test_a_ledger_is_what_the_trials_have_spent() -> None:
+    rows = [
+        TrialRow("a", "net", "model", "worker", "", "rejected", number=1),
+        TrialRow("b", "net", "model", "worker", "", "adopted", number=2),
+        TrialRow("c", "net", "model", "worker", "", "waiting"),
+        TrialRow("d", "net", "model", "worker", "", "open", number=3),
+    ]
+    ledger = ledger_of(reversed(rows))
+    assert [(entry.trial, entry.proven) for entry in ledger.entries] == [
+        ("a", False),
+        ("b", True),
+        ("d", None),
+    ]
+
+
+async def test_the_report_tells_what_fails_by_node() -> None:
+    base = head()
+    report: Report = await a_learner(await taught(base), base, swapping()).cycle()
+    assert {cluster.node for cluster in report.clusters} == {"worker"}
+    assert sum(len(cluster.items) for cluster in report.clusters) > 40
