@@ -1,0 +1,90 @@
+"""What failed, as a user meets it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+
+FORK = """\
+schema: 1
+name: fork
+models:
+  guide: {backend: scripted, options: {answers: ['{"route": "clerk"}']}}
+  clerk: {backend: scripted, options: {answers: ["no idea"]}}
+  sage: {backend: scripted, options: {answers: ["forty-two"]}}
+nodes:
+  start: {kind: entry, next: choose}
+  choose: {kind: router, model: guide, routes: {clerk: {to: clerk}, sage: {to: sage}}}
+  clerk: {kind: specialist, model: clerk, next: end}
+  sage: {kind: specialist, model: sage, next: end}
+  end: {kind: exit}
+"""
+
+
+def shown(run: Run, *args: str) -> Any:
+    told = run("failures", "--json", *args)
+    assert told.exit_code == 0, told.stderr
+    return json.loads(told.stdout)
+
+
+@pytest.fixture
+def fork(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "fork.yaml").write_text(FORK, encoding="utf-8")
+    monkeypatch.setenv("TINYLLM_NETWORK", "fork.yaml")
+
+
+def test_an_empty_store_says_what_to_do(run: Run) -> None:
+    told = run("failures")
+    assert told.exit_code == 0 and told.stdout == ""
+    assert "no answer is graded yet" in told.stderr and "tinyllm feedback last bad" in told.stderr
+    assert shown(run) == {"runs": {"graded": 0, "failed": 0}, "failures": [], "clusters": []}
+
+
+def test_where_nothing_failed_it_says_so(run: Run) -> None:
+    run("ask", "what?")
+    run("feedback", "last", "good")
+    told = run("failures", "--blame")
+    assert told.exit_code == 0 and "of 1 graded answers none" in told.stderr
+
+
+def test_failures_stand_by_kind_and_node_with_their_clusters(run: Run, fork: None) -> None:
+    for question in ("the meaning of life", "the meaning of everything"):
+        run("ask", question)
+        run("feedback", "last", "--answer", "forty-two")
+    run("ask", "the meaning of nothing")
+    run("feedback", "last", "good")
+    told = run("failures").stdout
+    assert "graded answers: 3, wrong: 2 (67%)" in told
+    assert "2  wrong answer, at clerk" in told and "not the right words: 'forty-two'" in told
+    assert "at clerk: 67% wrong of 3" in told and "the meaning of life" in told
+    data = shown(run)
+    assert data["runs"] == {"graded": 3, "failed": 2} and "blame" not in data
+    assert {(f["kind"], f["node"], f["settled"]) for f in data["failures"]} == {
+        ("wrong answer", "clerk", False)
+    }
+    (cluster,) = data["clusters"]
+    assert (cluster["node"], cluster["size"], cluster["failing"]) == ("clerk", 3, pytest.approx(2 / 3))
+
+
+def test_blame_finds_the_choice_at_fault_and_keeps_nothing(run: Run, fork: None) -> None:
+    run("ask", "the meaning of life")
+    run("feedback", "last", "--answer", "forty-two")
+    kept = json.loads(run("store", "size", "--json").stdout)["runs"]
+    told = run("failures", "--blame")
+    assert told.exit_code == 0, told.stderr
+    assert "1  misroute, at choose" in told.stdout and "with 'sage' the answer is right" in told.stdout
+    assert "in 2 runs: 1 right with another choice" in told.stdout and "settled for 100%" in told.stdout
+    data = shown(run, "--blame", "--most", "1")
+    assert (data["blame"]["skipped"], data["blame"]["settled"]) == (1, None)
+    assert "--most is less" in run("failures", "--blame", "--most", "1").stdout
+    assert json.loads(run("store", "size", "--json").stdout)["runs"] == kept
+
+
+def test_where_there_was_no_other_choice_nothing_is_run_again(run: Run) -> None:
+    run("ask", "what?")
+    run("feedback", "last", "bad")
+    told = run("failures", "--blame")
+    assert told.exit_code == 0 and "there is one way only" in told.stdout
