@@ -30,7 +30,7 @@ from tinyllm.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[1]
 REWRITE = "if what is said now is right, `python -m tests.test_readme` writes it into the pages"
-PAGES = ["README.md", "docs/network-file.md", "docs/settings.md", "docs/grades.md"]
+PAGES = ["README.md", "docs/network-file.md", "docs/settings.md", "docs/grades.md", "docs/learning.md", "docs/memory.md"]
 
 
 def read(page: str) -> str:
@@ -132,7 +132,8 @@ def check_commands(text: str) -> None:
 def test_every_field_of_a_network_file_is_described() -> None:
     page = read("docs/network-file.md")
     kinds = get_args(get_args(spec.NodeSpec)[0])
-    parts = (spec.Graph, spec.Model, spec.PromptText, spec.Budgets, spec.Route, spec.Retry, spec.Test)
+    parts = [spec.Graph, spec.Model, spec.PromptText, spec.Budgets, spec.Learning]
+    parts += [spec.Route, spec.Worth, spec.Retry, spec.Test]
     fields = {name.rstrip("_") for part in (*parts, *kinds) for name in part.model_fields}
     checks = get_args(spec.Test.model_fields["check"].annotation)
     assert not [

@@ -94,7 +94,7 @@ class Network:
         user: str = "local",
         session: str | None = None,
         budget: Budget | None = None,
-        quality: float = 0.5,
+        quality: float | None = None,
         seed: int | None = None,
         clock: float | None = None,
         forced: Mapping[str, str] | None = None,

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 Kind = Literal[
     "run_started",  # question, seed, clock, budget
     "node_started",  # kind
-    "choice_made",  # choice, probabilities, forced; before, facts: where facts about the user changed it
+    "choice_made",  # choice, probabilities, forced; before, facts: where facts changed it; scores: worth less price
     "model_called",  # model, cost, retries
     "tool_called",  # call, result or error
     "check_made",  # name, passed, reason

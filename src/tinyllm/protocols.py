@@ -244,7 +244,7 @@ class Usage:
 
 
 class Store(Protocol):
-    """Keeps runs, events, graph versions, tickets and facts about users. Every method raises StoreError where it cannot.
+    """Keeps runs, events, graph versions, tickets and facts about users. Every method may raise StoreError.
 
     What belongs to one tenant is never seen by, and never collides with, another's.
     """
@@ -413,11 +413,13 @@ class Candidate:
 class Scope(Protocol):
     """What the engine gives a node for one execution: the request, and the means to act within its budget.
 
-    `text` is the question as the entry node read it, `candidates` the answers that reached this node,
-    `facts` what memory nodes recalled, `notes` why earlier attempts at this question failed.
+    `quality` is the dial of this run, `text` the question as the entry node read it, `candidates` the answers
+    that reached this node, `facts` what memory nodes recalled, `notes` why earlier attempts at this question
+    failed.
     """
 
     request: Request
+    quality: float
     text: str
     context: ToolContext
     candidates: tuple[Candidate, ...]

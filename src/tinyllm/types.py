@@ -173,11 +173,12 @@ class Budget:
 class Request:
     """A question to a network and all that its answer may depend on, so that a run can be repeated exactly.
 
-    `quality` is the cost-quality dial from 0 (cheapest) to 1 (best): below 0.5 a gate leaves out the checks
-    that ask a model. `clock` is the Unix time that the run believes in; `forced` fixes the choice of the named
-    nodes; None lets the engine decide and record. `tools` are the caller's own: calls of them go out with the
-    reply, and `tool_choice` may ask for nothing else. An answer must be JSON of `json_schema`, where it is given.
-    `model` names the network that is asked, where there is more than one.
+    `quality` is the cost-quality dial from 0 (cheapest) to 1 (best), None that of the network: routers that know
+    what their routes are worth heed it, and below 0.5 a gate leaves out the checks that ask a model. `clock` is
+    the Unix time that the run believes in; `forced` fixes the choice of the named nodes; None lets the engine
+    decide and record. `tools` are the caller's own: calls of them go out with the reply, and `tool_choice` may
+    ask for nothing else. An answer must be JSON of `json_schema`, where it is given. `model` names the network
+    that is asked, where there is more than one.
     """
 
     messages: tuple[Message, ...]
@@ -190,7 +191,7 @@ class Request:
     tenant: str = "local"
     session: str | None = None
     budget: Budget = field(default_factory=Budget)
-    quality: float = 0.5
+    quality: float | None = None
     seed: int | None = None
     clock: float | None = None
     forced: Mapping[str, str] = field(default_factory=dict)
@@ -269,7 +270,8 @@ class Span:
     """One node's part in a run, folded from its events. Times are milliseconds after the run began; `fault`
     names the class of the error where the node broke rather than failed.
 
-    `facts` are the ids of those about the user that changed the choice, `before` the odds without them.
+    `facts` are the ids of those about the user that changed the choice, `before` the odds without them; `scores`
+    what each route was worth less its price, where the router knew.
     """
 
     node: str
@@ -286,6 +288,7 @@ class Span:
     before: Mapping[str, float] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
     fault: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

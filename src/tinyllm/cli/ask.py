@@ -37,7 +37,9 @@ MOST_BYTES = 4_000_000  # of standard input; more could not be asked anyway
 @no_store_flag
 @click.option("--stream", is_flag=True, help="Print the answer while it is made.")
 @click.option(
-    "--quality", type=click.FloatRange(0, 1), default=0.5, help="Below 0.5, no model checks the answer."
+    "--quality",
+    type=click.FloatRange(0, 1),
+    help="From 0, cheap, to 1, good; below 0.5 no model checks the answer.  [default: the network's]",
 )
 @seed_flag
 @click.pass_context
@@ -48,7 +50,7 @@ def ask(
     network: str | None,
     no_store: bool,
     stream: bool,
-    quality: float,
+    quality: float | None,
     seed: int | None,
 ) -> None:
     """Example: tinyllm ask "convert 3 miles to km"
@@ -84,7 +86,7 @@ def _how_to_answer(ticket: str) -> str:
     return f"ticket {ticket}: answer it with `tinyllm queue answer {ticket} TEXT`"
 
 
-async def _stream(net: "Network", text: str, quality: float, seed: int | None) -> None:
+async def _stream(net: "Network", text: str, quality: float | None, seed: int | None) -> None:
     shown = ""
     broken: TinyLLMError | None = None
     async for event in net.stream(text, quality=quality, seed=seed):

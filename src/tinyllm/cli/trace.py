@@ -91,6 +91,8 @@ def _facts(span: Span, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what is known of a span as how it looks (a class of the page) and one line."""
     if span.choice is not None or span.probabilities:
         yield "choice", f"chose {span.choice or 'nothing'} ({_best(span.probabilities)})"
+    if span.scores:
+        yield "choice", f"worth less price: {_best(span.scores)}"
     if span.facts:
         told = "; ".join(known.get(fact, f"{fact}, forgotten since") for fact in span.facts)
         yield "choice", f"as the user wants it: {_short(told, 300)} (without that: {_best(span.before)})"

@@ -39,7 +39,7 @@ def checked(request: Request) -> Request:
         raise RequestError("the question is empty", hint='ask something: tinyllm ask "what is 15% of 80"')
     if not _FIRST <= clock < _END:
         raise RequestError(f"the clock {clock!r} is no time", hint="give Unix time, in the years 1 to 9999")
-    if not 0 <= request.quality <= 1:
+    if request.quality is not None and not 0 <= request.quality <= 1:
         raise RequestError(f"the quality {request.quality!r} is no quality", hint="give one from 0 to 1")
     return request
 

@@ -122,6 +122,7 @@ class Run:
         self.sequence = 0
         self.queue: asyncio.Queue[Event | None] | None = asyncio.Queue() if listen else None
         self.began = time.perf_counter()
+        self.quality = plan.graph.quality if request.quality is None else request.quality
         self.text = request.text
         self.facts: tuple[Fact, ...] = ()
         self.notes: list[str] = []

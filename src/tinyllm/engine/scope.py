@@ -28,6 +28,7 @@ class NodeScope:
         self.candidates = candidates
         self.context = context
         self.request = run.request
+        self.quality = run.quality
         self.text = run.text
         self.facts = run.facts
         self.notes = tuple(run.notes)

@@ -18,6 +18,7 @@ class _Open:
     cost: Cost = field(default_factory=Cost)
     before: dict[str, float] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def fold(events: Iterable[Event]) -> Trace:
@@ -38,6 +39,7 @@ def fold(events: Iterable[Event]) -> Trace:
                 open_[node].choice = data["choice"]
                 open_[node].probabilities = dict(data["probabilities"])
                 open_[node].before = dict(data.get("before", {}))
+                open_[node].scores = dict(data.get("scores", {}))
                 open_[node].facts = tuple(data.get("facts", ()))
             case "tool_called" if node in open_:
                 open_[node].tools.append(_tool_run(data))
@@ -85,6 +87,7 @@ def _close(
         part.before,
         part.facts,
         fault=fault,
+        scores=part.scores,
     )
 
 

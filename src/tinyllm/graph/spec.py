@@ -76,6 +76,15 @@ class Route(Spec):
     when: str = ""
 
 
+class Worth(Spec):
+    """What choosing a route has been worth: the share of answers that were `right`, how many outcomes were
+    `seen` (old ones count less), and what an answer cost from there on, in money or in operations."""
+
+    right: float = Field(ge=0, le=1)
+    seen: float = Field(ge=0)
+    cost: float = Field(ge=0)
+
+
 class Test(Spec):
     """One check of a gate. `agreement` and `judge` name the model that checks.
 
@@ -120,7 +129,10 @@ class Entry(Spec):
 
 class RouterNode(Spec):
     """Chooses one of its routes; below `threshold` it does not know, and `otherwise` is taken
-    (none: the run goes to recovery). Routes at least as probable as `alternatives` serve recovery."""
+    (none: the run goes to recovery). Routes at least as probable as `alternatives` serve recovery.
+
+    Where `worth` tells of every route, the choice among the probable ones is by worth less price.
+    """
 
     kind: Literal["router"]
     model: Name
@@ -128,6 +140,7 @@ class RouterNode(Spec):
     prompt: Name | None = None
     threshold: float = Field(default=0.0, ge=0, le=1)
     alternatives: float = Field(default=0.1, gt=0, le=1)
+    worth: Mapping[Name, Worth] = Field(default_factory=dict)
     otherwise: Name | None = None
     description: str = ""
 
@@ -221,8 +234,9 @@ class Edge:
 class Graph(Spec):
     """A network: immutable, named by its content.
 
-    `tools` maps a name to a Python function `module:function`; shipped tools need no entry. `human` names the
-    node that takes what nothing else could answer. Nodes in `protected` cannot be removed by an edit.
+    `tools` maps a name to a Python function `module:function`; shipped tools need no entry. `quality` is the
+    dial between cheapness (0) and quality (1) of requests that do not set it. `human` names the node that takes
+    what nothing else could answer. Nodes in `protected` cannot be removed by an edit.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -233,6 +247,7 @@ class Graph(Spec):
     tools: Mapping[Name, str] = Field(default_factory=dict)
     budgets: Budgets = Field(default_factory=Budgets)
     learning: Learning = Field(default_factory=Learning)
+    quality: float = Field(default=0.5, ge=0, le=1)
     nodes: Mapping[Name, NodeSpec] = Field(min_length=1, max_length=10_000)
     human: Name | None = None
     protected: tuple[Name, ...] = ()

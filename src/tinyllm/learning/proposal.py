@@ -12,7 +12,7 @@ from tinyllm.graph import Graph
 from tinyllm.learning.items import Item
 from tinyllm.types import Request, Trace
 
-Edit = Literal["expand", "prompt", "tool", "model", "cascade", "merge", "prune", "harden"]
+Edit = Literal["expand", "prompt", "tool", "model", "cascade", "merge", "prune", "harden", "weights"]
 
 READERS = ("builtin", "learned")  # backends whose models read no prompt and say when they do not know
 

@@ -7,6 +7,7 @@ from typing import cast
 
 from tinyllm.errors import GraphError
 from tinyllm.graph import Gate, Graph, Specialist, ToolNode, nearest
+from tinyllm.nodes.facts import told
 from tinyllm.nodes.form import unmet
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
@@ -97,7 +98,7 @@ class SpecialistNode:
         system = [self.prompt] if self.prompt else []
         system += [turn.content for turn in scope.request.messages if turn.role == "system"]
         if scope.facts:
-            system.append("Known about the user:\n" + "\n".join(f"- {fact}" for fact in scope.facts))
+            system.append(told(scope.facts))
         if scope.notes:
             system.append("An earlier answer was rejected: " + scope.notes[-1])
         turns = [turn for turn in scope.request.messages if turn.role != "system"]

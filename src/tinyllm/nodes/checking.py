@@ -63,7 +63,7 @@ class GateNode:
             scope.emit("choice_made", choice=forced, probabilities={forced: 1.0}, forced=True)
             return None if forced == "pass" else "the request forced this gate to fail"
         for test in self.tests:
-            if test.model is not None and scope.request.quality < MODEL_CHECKS:
+            if test.model is not None and scope.quality < MODEL_CHECKS:
                 scope.emit("check_made", name=test.check, passed=None, reason="left out: cheapness was asked")
                 continue
             try:

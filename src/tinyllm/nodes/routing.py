@@ -1,4 +1,5 @@
-"""The router node: which specialist takes this question? Where it is not sure, the user's preferences count.
+"""The router node: which specialist takes this question? Where it is not sure, the user's preferences count;
+where it knows what its routes are worth, their price does.
 
 Works with any `Router` (the hashed n-gram one is the default) and with any language model that can name one
 of several labels.
@@ -11,7 +12,8 @@ from typing import cast
 from tinyllm.errors import BadReply, RequestError
 from tinyllm.graph import Graph, RouterNode
 from tinyllm.nodes.facts import swayed
-from tinyllm.protocols import Backend, Choice, Fact, Outcome, Parts, Router, Scope
+from tinyllm.protocols import Backend, Choice, Outcome, Parts, Router, Scope
+from tinyllm.routing.worth import best, scores
 from tinyllm.types import JSON, Message, Prompt, Sampling
 
 INSTRUCTION = """You route questions to specialists. Answer with JSON: {"route": "<name>"}.
@@ -26,6 +28,8 @@ class Routing:
         self.name = name
         self.spec = cast(RouterNode, graph.nodes[name])
         self.about = {label: route.when for label, route in self.spec.routes.items()}
+        self.right = {label: worth.right for label, worth in self.spec.worth.items()}
+        self.costs = {label: worth.cost for label, worth in self.spec.worth.items()}
         self.router: Router | None = parts.routers.get(self.spec.model)
         self.backend = parts.backends.get(self.spec.model)
         self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else INSTRUCTION
@@ -43,7 +47,9 @@ class Routing:
             scope.spend(self.spec.model, choice.cost)
         else:
             choice = await self._ask(scope, labels)
-        label, odds, why = self._decide(choice, scope.facts if forced is None else ())
+        label, odds, why = forced, choice.probabilities, dict[str, JSON]()
+        if forced is None:
+            label, odds, why = self._decide(choice, scope)
         scope.emit("choice_made", choice=label, probabilities=dict(odds), forced=forced is not None, **why)
         if label is not None:
             return Outcome(go=self.spec.routes[label].to)
@@ -52,28 +58,28 @@ class Routing:
         return Outcome(failed="the router knows no specialist for this")
 
     def _decide(
-        self, choice: Choice, facts: Sequence[Fact]
-    ) -> tuple[str | None, Mapping[str, float], Mapping[str, JSON]]:
-        """The route to take, the odds under the user's preferences and, where these changed it, which did."""
-        first, odds = choice.label, choice.probabilities
-        if first is None or odds.get(first, 0.0) < self.spec.threshold:
-            return None, odds, {}
-        after, speaks = swayed(odds, self.about, facts)
-        if not speaks:
+        self, choice: Choice, scope: Scope
+    ) -> tuple[str | None, Mapping[str, float], dict[str, JSON]]:
+        """The route to take, the odds under the user's preferences, and what else decided."""
+        first, before = choice.label, choice.probabilities
+        if first is None or before.get(first, 0.0) < self.spec.threshold:
+            return None, before, {}
+        odds, speaks = swayed(before, self.about, scope.facts)
+        priced = self.spec.worth.keys() >= odds.keys()
+        if not speaks and not priced:
             return first, odds, {}
-        label = self._best(after, odds, first)
-        if label == first:
-            return first, after, {}
-        return (
-            label,
-            after,
-            {"before": dict(odds), "facts": [id_ for id_, of in speaks.items() if label in of]},
-        )
 
-    def _best(self, scores: Mapping[str, float], odds: Mapping[str, float], first: str) -> str:
-        """The highest score among the router's first choice and its alternatives."""
-        able = [label for label in odds if label == first or odds[label] >= self.spec.alternatives]
-        return max(able, key=lambda label: (scores[label], label == first))
+        def take(odds: Mapping[str, float]) -> tuple[str, Mapping[str, float]]:
+            scored = scores(odds, self.right, self.costs, scope.quality) if priced else odds
+            return best(scored, odds, first, self.spec.alternatives), scored
+
+        (label, scored), why = take(odds), dict[str, JSON]()
+        if priced:
+            why["scores"] = scored
+        if speaks and take(before)[0] != label:
+            why["before"] = dict(before)
+            why["facts"] = [id_ for id_, of in speaks.items() if label in of]
+        return label, odds, why
 
     async def _ask(self, scope: Scope, labels: Sequence[str]) -> Choice:
         """The choice of a language model, held to the labels by a JSON schema.
