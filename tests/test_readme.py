@@ -30,7 +30,10 @@ from tinyllm.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[1]
 REWRITE = "if what is said now is right, `python -m tests.test_readme` writes it into the pages"
-PAGES = ["README.md", "docs/network-file.md", "docs/settings.md", "docs/grades.md", "docs/learning.md", "docs/memory.md"]
+PAGES = [
+    "README.md",
+    *(f"docs/{page}.md" for page in ("network-file", "settings", "grades", "learning", "memory")),
+]
 
 
 def read(page: str) -> str:

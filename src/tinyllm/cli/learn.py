@@ -171,7 +171,8 @@ def _show(title: str, report: "Report", dry: bool) -> None:
         click.echo(f"  fails at {wrong} of {len(cluster.items)}: {cluster.name} ({cluster.node}){example}")
     for done in report.rounds:
         _show_round(done, dry)
-    click.echo(f"  {report.reason}")
+    if not (report.rounds and report.rounds[-1].trial and not report.rounds[-1].version):  # said already
+        click.echo(f"  {report.reason}")
 
 
 def _show_round(done: "Round", dry: bool) -> None:
