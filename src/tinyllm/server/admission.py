@@ -14,7 +14,7 @@ class Admission:
     """At most `running` at a time, and at most `waiting` in line behind them, first come first served."""
 
     def __init__(self, running: int, waiting: int) -> None:
-        self.free = running
+        self.places = self.free = running
         self.waiting = waiting
         self.line: deque[asyncio.Future[None]] = deque()
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tinyllm.errors import NotFound, TinyLLMError
-from tinyllm.server import ollama
+from tinyllm.server import admin, ollama
 from tinyllm.server.access import Access, Guard
 from tinyllm.server.admission import Admission
 from tinyllm.server.chat import read_chat
@@ -21,6 +21,7 @@ from tinyllm.server.endpoint import Endpoint, whole_body
 from tinyllm.server.faults import of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
 from tinyllm.server.messages import parsed
+from tinyllm.server.metrics import MEDIA, Labels, Metrics
 from tinyllm.server.responses import read_response
 from tinyllm.server.service import Service
 from tinyllm.types import JSON
@@ -37,7 +38,8 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     """The application that serves. `started` is the Unix time that the models are said to be made at."""
     admission = Admission(service.limits.running, service.limits.waiting)
     ledger = Ledger(service.store)
-    service.watchers.append(ledger.watch)
+    metrics = Metrics()
+    service.watchers.extend((ledger.watch, metrics.watch))
     models = {name: model_of(name, started) for name in service.models}
 
     async def health(request: Request) -> Response:
@@ -58,6 +60,16 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
 
     async def embedded(request: Request) -> Response:
         return await embeddings(await whole_body(request.receive, service.limits.body))
+
+    async def counted(request: Request) -> Response:
+        gauges: dict[tuple[str, Labels], float] = {
+            ("tinyllm_running", ()): admission.places - admission.free,
+            ("tinyllm_waiting", ()): len(admission.line),
+        }
+        for (network, model), breaker in service.breakers().items():
+            labels = (("network", network), ("model", model))
+            gauges["tinyllm_breaker_open", labels] = breaker.open
+        return Response(metrics.text(gauges), media_type=MEDIA)
 
     async def tags(request: Request) -> Response:
         return JSONResponse({"models": ollama.listed(service.models, started)})
@@ -84,6 +96,8 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
         Route("/api/ps", tags),
         Route("/api/show", shown, methods=["POST"]),
         Route("/api/version", version),
+        Route("/metrics", counted),
+        *admin.routes(service),
         Route("/health", health),
         Route("/ready", ready),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tinyllm.engine import Engine
+from tinyllm.engine.breaker import Breaker
 from tinyllm.engine.run import Watch
 from tinyllm.errors import NotFound
 from tinyllm.events import Event
@@ -43,6 +44,15 @@ class Service:
     @property
     def default(self) -> str:
         return next(iter(self.models))
+
+    def breakers(self) -> Mapping[tuple[str, str], Breaker]:
+        """The breaker of each model that was asked, by network and model; of several, the one that fails most."""
+        found: dict[tuple[str, str], Breaker] = {}
+        for plan in self.engine.plans.values():
+            for model, breaker in plan.breakers.items():
+                key = plan.graph.name, model
+                found[key] = max(found.get(key, breaker), breaker, key=lambda each: each.count)
+        return found
 
     def model(self, asked: str) -> str:
         """The served name that is meant. A name of another provider's model means the default network, so that a
