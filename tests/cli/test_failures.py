@@ -76,7 +76,7 @@ def test_blame_finds_the_choice_at_fault_and_keeps_nothing(run: Run, fork: None)
     told = run("failures", "--blame")
     assert told.exit_code == 0, told.stderr
     assert "1  misroute, at choose" in told.stdout and "with 'sage' the answer is right" in told.stdout
-    assert "in 2 runs: 1 right with another choice" in told.stdout and "settled for 100%" in told.stdout
+    assert "2 times in all: 1 right with another choice" in told.stdout and "settled for 100%" in told.stdout
     data = shown(run, "--blame", "--most", "1")
     assert (data["blame"]["skipped"], data["blame"]["settled"]) == (1, None)
     assert "--most is less" in run("failures", "--blame", "--most", "1").stdout

@@ -129,16 +129,15 @@ def _replays(told: "Blame") -> str:
             else "they are proven, or there is one way only"
         )
         return f"\nno failure was run again: {why}"
-    parts = [
-        f"{told.repaired} right with another choice",
-        f"{told.beyond} wrong with every other one",
-        f"{told.healed} right as it was",
-        f"{told.untold} that nobody can judge",
-        f"{told.skipped} left out",
-    ]
-    return (
-        f"\nfailures run again, in {told.runs} runs: {', '.join(parts)}; blame settled for {told.settled:.0%}"
-    )
+    ways = {
+        "right with another choice": told.repaired,
+        "wrong with every other one": told.beyond,
+        "right as it was": told.healed,
+        "that nobody can judge": told.untold,
+        "left out": told.skipped,
+    }
+    parts = ", ".join(f"{count} {way}" for way, count in ways.items() if count)
+    return f"\nrun again, {told.runs} times in all: {parts}; blame settled for {told.settled:.0%}"
 
 
 def _short(text: str) -> str:
