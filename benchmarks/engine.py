@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -171,7 +172,7 @@ def cold(folder: Path) -> dict[str, float]:
     return {name: statistics.median(trial() for _ in range(REPEATS)) for name, trial in trials.items()}
 
 
-def batch(folder: Path, count: int) -> dict[str, float]:
+def batch(folder: Path, count: int) -> dict[str, float | None]:
     """Throughput and memory of `tinyllm batch`; on Linux also how memory grew after the first thousand."""
     source, output = folder / f"in-{count}.jsonl", folder / f"out-{count}.jsonl"
     lines = [json.dumps({"id": number, "query": text}) for number, text in enumerate(questions(count))]
@@ -189,36 +190,46 @@ def batch(folder: Path, count: int) -> dict[str, float]:
     with output.open() as file:
         replies = [json.loads(line) for line in file]
     assert len(replies) == count, f"{len(replies)} of {count} answered"
-    late = [(done, size) for done, size in samples if done >= 1_000]
+    late = [(done, size) for done, size in samples if done >= QUESTIONS]
     return {
         "questions": count,
         "failed": sum(reply["status"] == "failed" for reply in replies),
         "questions_per_second": count / wall,
         "cpu_ms_per_question": usage[0] * 1000 / count,
         "peak_mb": usage[1],
-        "growth_kb_per_1000": _slope(late) * 1000 if len(late) > 2 else float("nan"),
+        "growth_kb_per_1000": _slope(late) * 1000 if late and count > QUESTIONS else None,
     }
 
 
 def _watch(child: "subprocess.Popen[bytes]", output: Path) -> list[tuple[float, float]]:
     """How many were answered and the resident kilobytes, now and then; last the CPU seconds and peak megabytes."""
     samples: list[tuple[float, float]] = []
-    status = Path(f"/proc/{child.pid}/statm")
-    page = resource.getpagesize() / 1024
-    done, read = 0, 0
+    done, read, peak = 0, 0, 0
     while True:
         ended, _, usage = os.wait4(child.pid, os.WNOHANG)
         if ended:
             child.returncode = 0
-            peak = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-            return [*samples, (usage.ru_utime + usage.ru_stime, peak)]
+            # Where the system tells nothing better: a child's ru_maxrss counts what its parent held at the fork.
+            peak = peak or usage.ru_maxrss // (1 if sys.platform != "darwin" else 1024)
+            return [*samples, (usage.ru_utime + usage.ru_stime, peak / 1024)]
         with output.open("rb") as file:
             file.seek(read)
             piece = file.read()
         done, read = done + piece.count(b"\n"), read + len(piece)
-        if status.exists():
-            samples.append((done, int(status.read_text().split()[1]) * page))
+        resident, peak = _memory(child.pid, peak)
+        if resident:
+            samples.append((done, resident))
         time.sleep(0.2)
+
+
+def _memory(process: int, peak: int) -> tuple[int, int]:
+    """The kilobytes that a process holds and the most that it held, where the system tells (Linux)."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0, peak
+    sizes = {name: int(size) for name, size in re.findall(r"(VmRSS|VmHWM):\s*(\d+)", status)}
+    return sizes.get("VmRSS", 0), sizes.get("VmHWM", peak)
 
 
 def _slope(samples: Sequence[tuple[float, float]]) -> float:
