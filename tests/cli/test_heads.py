@@ -14,7 +14,7 @@ from tinyllm.errors import NotFound
 from tinyllm.graph import Graph, Model, RouterNode, Specialist, ToolNode, change, diff, dump, put_nodes
 from tinyllm.learning.proposal import Proposal
 from tinyllm.learning.specialist import train_reader, train_router
-from tinyllm.learning.versions import adopt, head_of, roll_back
+from tinyllm.learning.versions import adopt, earlier, head_of, roll_back
 from tinyllm.protocols import Store
 from tinyllm.settings import read_settings
 from tinyllm.slots import find
@@ -71,7 +71,8 @@ def test_what_is_adopted_answers_without_a_restart_and_after_one(home: Path) -> 
         assert net.ask("hi").answer == "forty-three"
 
         async def back(store: Store) -> None:
-            await roll_back(store, await head_of(store, load_file("tiny.yaml")), "no good", revision=0)
+            head = await head_of(store, load_file("tiny.yaml"))
+            await roll_back(store, head, "no good", to=earlier(head, 0))
 
         in_store(back)
         wait_for(lambda: net.ask("hi").answer, "forty <b>two</b>")

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from tinyllm.errors import Conflict, NotFound, RequestError, StoreError
 from tinyllm.graph import Exit, Graph, change, dump, parse, put_nodes, put_prompt
 from tinyllm.learning.proposal import Edit, Proposal
-from tinyllm.learning.versions import Head, adopt, current, head_of, replay, roll_back
+from tinyllm.learning.versions import Head, adopt, current, earlier, head_of, replay, roll_back
 from tinyllm.protocols import Store, TrialRow, Version
 from tinyllm.store import open_store
 
@@ -80,7 +80,7 @@ async def test_what_was_made_for_another_head_is_not_adopted(store: Store) -> No
     late = await head_of(store, BASE)
     await adopt(store, late, proposal(prompted(late.graph, "two")))
     with pytest.raises(Conflict):
-        await roll_back(store, late, "no good", revision=0)
+        await roll_back(store, late, "no good", to=earlier(late, 0))
     for head in (begun, late):
         with pytest.raises(Conflict):
             await adopt(store, head, proposal(prompted(BASE, "three")))
@@ -124,7 +124,7 @@ async def test_a_rollback_is_one_more_version(store: Store) -> None:
     one = prompted(BASE, "one")
     two = prompted(one, "two")
     head = await grown(store, BASE, one, two)
-    back = await roll_back(store, head, "by hand", revision=1)
+    back = await roll_back(store, head, "by hand", to=earlier(head, 1))
     assert (back.revision, back.edit, back.graph, back.reason, back.trial) == (
         3,
         "rollback",
@@ -134,15 +134,16 @@ async def test_a_rollback_is_one_more_version(store: Store) -> None:
     )
     now = await head_of(store, BASE)
     assert (now.graph.id, now.parent) == (one.id, None)
-    with pytest.raises(RequestError, match="at version 1 already"):
-        await roll_back(store, now, "again", revision=1)
+    for name in (1, one.id):
+        with pytest.raises(RequestError, match="already"):
+            earlier(now, name)
     with pytest.raises(NotFound, match="no version 9"):
-        await roll_back(store, now, "", revision=9)
-    await roll_back(store, now, "forward", revision=2)
+        earlier(now, 9)
+    await roll_back(store, now, "forward", to=earlier(now, two.id))
     assert (await current(store, BASE, await store.versions("net"))).id == two.id
     edited = refusing(BASE, "No.")
     with pytest.raises(RequestError, match="another state of the network's file"):
-        await roll_back(store, await head_of(store, edited), "", revision=1)
+        earlier(await head_of(store, edited), 1)
     last = await replay(store, "net")
     assert last is not None and last.id == two.id
 
@@ -159,7 +160,7 @@ async def test_rollbacks_have_a_budget_that_what_is_proven_gives_back(store: Sto
     now = await head_of(store, BASE)
     assert [entry.proven for entry in now.rollbacks.entries] == [None, True]
     assert now.rollbacks.spent < head.rollbacks.spent
-    by_hand = await roll_back(store, now, "by hand", revision=0)
+    by_hand = await roll_back(store, now, "by hand", to=earlier(now, 0))
     assert by_hand.trial is None
     assert (await head_of(store, BASE)).rollbacks == now.rollbacks
 
@@ -187,7 +188,7 @@ def test_the_log_replayed_gives_the_head(made: list[str]) -> None:
                 graph_of = {version.graph: version.revision for version in head.lineage}
                 others = [revision for graph, revision in graph_of.items() if graph != head.graph.id]
                 if others:
-                    await roll_back(store, head, "", revision=others[0])
+                    await roll_back(store, head, "", to=earlier(head, others[0]))
             elif step == "node":
                 old = head.graph.nodes["answer"]
                 nodes = {

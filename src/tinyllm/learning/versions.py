@@ -106,19 +106,35 @@ async def adopt(
 
 
 async def roll_back(
-    store: Store, head: Head, reason: str, tenant: str = "local", *, revision: int | None = None
+    store: Store, head: Head, reason: str, tenant: str = "local", *, to: Version | None = None
 ) -> Version:
-    """The version that makes an earlier graph the head again: that of a revision, or (None) the last one's parent,
-    since live traffic has proven it worse.
-
-    Raises NotFound for a revision that there is not, RequestError for one that cannot be gone back to, Conflict
-    where the network changed meanwhile.
+    """The version that makes an earlier one's graph the head again. Without `to` that is the last one's parent,
+    since live traffic has proven it worse. Raises Conflict where the network changed meanwhile.
     """
-    target = _target(head, head.lineage[-2].revision if revision is None else revision)
-    proof = _watched(head.revision) if revision is None else None
-    version = _version(head, await stored(store, target.graph, tenant), ROLLBACK, reason, proof)
+    proof = _watched(head.revision) if to is None else None
+    target = await stored(store, (to or head.lineage[-2]).graph, tenant)
+    version = _version(head, target, ROLLBACK, reason, proof)
     await store.promote(version, expected=head.revision, tenant=tenant)
     return replace(version, revision=head.revision + 1)
+
+
+def earlier(head: Head, name: int | str) -> Version:
+    """The version of that revision, or the latest one with the graph of that id, to roll back to.
+
+    Raises NotFound where there is none, RequestError where it is no way back.
+    """
+    network = f"network {head.base.name!r}"
+    found = [version for version in head.versions if name in (version.revision, version.graph)]
+    if not found:
+        raise NotFound(f"{network} has no version {name!r}", hint="`tinyllm history` lists them")
+    if found[-1] not in head.lineage:
+        raise RequestError(
+            f"version {name!r} of {network} belongs to another state of the network's file",
+            hint="undo the change of the file, and its versions count again",
+        )
+    if found[-1].graph == head.graph.id:
+        raise RequestError(f"{network} answers as in version {name!r} already", hint="nothing to do")
+    return found[-1]
 
 
 async def replay(store: Store, network: str, *, tenant: str = "local") -> Graph | None:
@@ -167,21 +183,6 @@ async def _begun(store: Store, head: Head, tenant: str) -> int:
 def _version(head: Head, graph: Graph, edit: str, reason: str, trial: str | None = None) -> Version:
     changes = [asdict(difference) for difference in diff(head.graph, graph)]
     return Version(head.base.name, head.revision + 1, graph.id, edit, reason, changes, trial)
-
-
-def _target(head: Head, revision: int) -> Version:
-    name = head.base.name
-    found = next((version for version in head.versions if version.revision == revision), None)
-    if found is None:
-        raise NotFound(f"network {name!r} has no version {revision}", hint="`tinyllm history` lists them")
-    if found not in head.lineage:
-        raise RequestError(
-            f"version {revision} of network {name!r} belongs to another state of the network's file",
-            hint="undo the change of the file, and its versions count again",
-        )
-    if found.graph == head.graph.id:
-        raise RequestError(f"network {name!r} is at version {revision} already", hint="nothing to do")
-    return found
 
 
 def _watched(revision: int) -> str:

@@ -1,0 +1,193 @@
+"""What a user sees of a network's growth: its versions, what was tried, differences, and the way back."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import NETWORK, Run
+from tests.cli.test_heads import in_store, promote, saying
+from tinyllm.cli.wiring import load_file
+from tinyllm.protocols import Store, TrialRow
+
+OUTCOME = {
+    "pairs": 120,
+    "gain": 0.15,
+    "gain_interval": [0.08, 0.22],
+    "tally": {"gains": 18, "losses": 0, "ties": 102},
+    "cost_before": 650_000.0,
+    "cost_after": 0.000123,
+    "slices": {"node numbers": {"gains": 1, "losses": 2, "ties": 20}},
+}
+CONFIRM = {"p_value": 4e-6, "level": 0.0146, "test": "mcnemar", "faults": ["it costs too much"], **OUTCOME}
+EVIDENCE = {"select": {"1. model answer": OUTCOME}, "confirm": CONFIRM}
+
+
+def shown(run: Run, *args: str) -> Any:
+    return json.loads(run(*args, "--json").stdout)
+
+
+def learned(answer: str = "learned") -> None:
+    promote(saying(load_file("tiny.yaml"), answer))
+
+
+def test_a_network_that_never_changed_says_what_to_do(run: Run) -> None:
+    empty = run("history")
+    assert empty.exit_code == 0 and empty.stdout == "" and "tinyllm learn --replay sample" in empty.stderr
+    assert shown(run, "history")["versions"] == []
+    nothing = run("trials")
+    assert nothing.stdout == "" and "tinyllm learn --dry-run" in nothing.stderr
+    assert shown(run, "trials") == {
+        "network": "tiny",
+        "budget": 0.05,
+        "spent": 0.0,
+        "next_level": shown(run, "trials")["next_level"],
+        "trials": [],
+    }
+    for words in (["rollback", "0", "--yes"], ["diff", "0"], ["trials", "x"]):
+        refused = run(*words)
+        assert refused.exit_code == 1 and "next:" in refused.stderr
+
+
+def test_history_counts_failures_and_costs_version_by_version(run: Run) -> None:
+    run("ask", "before")
+    run("feedback", "last", "bad")
+    learned()
+    for opinion in ("good", "good", "bad"):
+        run("ask", "after")
+        run("feedback", "last", opinion)
+    run("ask", "nobody says what this was")
+    first, second = shown(run, "history")["versions"]
+    assert (first["edit"], first["nodes"], first["runs"], first["graded"], first["failure"]) == (
+        "file",
+        3,
+        1,
+        1,
+        1.0,
+    )
+    assert (second["runs"], second["graded"], second["wrong"]) == (4, 3, 1)
+    assert second["interval"][0] < 1 / 3 < second["interval"][1] and second["cost"]["macs"] > 0
+    lines = run("history", "--check").stdout.splitlines()
+    assert "100% (20-100%) of 1" in lines[1] and lines[1].startswith("    0")
+    assert lines[2].startswith("*   1") and "33% (6-80%) of 3" in lines[2] and "model: it fails" in lines[2]
+
+
+def test_a_larger_model_does_not_hide_a_version_s_runs(home: Path, run: Run) -> None:
+    learned()
+    run("ask", "without")
+    (home / "tinyllm.toml").write_text('larger = "ollama/any"\n', encoding="utf-8")
+    run("ask", "with")
+    assert [step["runs"] for step in shown(run, "history")["versions"]] == [0, 2]
+
+
+def test_a_file_changed_by_hand_lets_the_versions_rest(home: Path, run: Run) -> None:
+    learned()
+    assert shown(run, "history")["revision"] == 1
+    (home / "tiny.yaml").write_text(NETWORK.replace("<b>two</b>", "four"), encoding="utf-8")
+    rest = run("history")
+    assert "changed by hand" in rest.stderr and "*" not in rest.stdout
+    told = shown(run, "history")
+    assert told["revision"] is None and told["head"] == load_file("tiny.yaml").id
+    back = run("rollback", "0", "--yes")
+    assert back.exit_code == 2 and "undo the change of the file" in back.stderr
+
+
+def test_versions_graphs_and_files_are_compared(home: Path, run: Run) -> None:
+    learned()
+    path = "models.small.options.answers.0"
+    assert run("diff", "0", "1").stdout == f'~ {path}: "forty <b>two</b>" -> "learned"\n'
+    ids = [version["graph"] for version in shown(run, "history")["versions"]]
+    assert run("diff", *ids).stdout == run("diff", "0").stdout == run("diff", "tiny.yaml", "1").stdout
+    (home / "other.yaml").write_text(NETWORK + "protected: [end]\n", encoding="utf-8")
+    assert run("diff", "other.yaml", "tiny.yaml").stdout == '- protected.0: "end"\n'
+    assert run("diff", "tiny.yaml", "other.yaml").stdout == '+ protected.0: "end"\n'
+    same = run("diff", "1", "1")
+    assert same.stdout == "" and "the same" in same.stderr
+    assert shown(run, "diff", "0")[0] == {
+        "path": path,
+        "before": "forty <b>two</b>",
+        "after": "learned",
+        "kind": "changed",
+    }
+    for unknown in ("7", "0123456789abcdef", "nope.yaml"):
+        assert run("diff", unknown).exit_code != 0 and "next:" in run("diff", unknown).stderr
+
+
+def test_a_rollback_asks_and_says_what_becomes_of_traffic(run: Run) -> None:
+    learned()
+    declined = run("rollback", "0", stdin="n\n")
+    assert declined.exit_code == 0 and "nothing was changed" in declined.stderr
+    assert "without 1, model: it fails" in declined.stderr and "within a second" in declined.stderr
+    assert run("ask", "hi").stdout == "learned\n"
+    agreed = run("rollback", "0", stdin="y\n")
+    assert "as in version 0 again, as version 2" in agreed.stdout
+    assert "tinyllm rollback 1" in agreed.stderr
+    assert run("ask", "hi").stdout == "forty <b>two</b>\n"
+    again = run("rollback", "0", "--yes")
+    assert again.exit_code == 2 and "already" in again.stderr
+    assert run("rollback", "1", "--json").exit_code == 2
+    graph = shown(run, "history")["versions"][1]["graph"]
+    made = json.loads(run("rollback", graph, "--yes", "--json", "--reason", "it was better").stdout)
+    assert (made["revision"], made["edit"], made["reason"]) == (3, "rollback", "it was better")
+    assert run("ask", "hi").stdout == "learned\n"
+    assert run("rollback", "9", "--yes").exit_code == 1
+
+
+def tried() -> None:
+    async def keep(store: Store) -> None:
+        trial = TrialRow("abc1", "tiny", "model", "answer", "it \x1bfails", "open", number=1)
+        await store.put_trial(trial)
+        verdict = "not adopted: it costs too much"
+        await store.put_trial(
+            TrialRow("abd2", "tiny", "prompt", "answer", "it rambles", "rejected", verdict, 2, EVIDENCE)
+        )
+        await store.put_trial(
+            TrialRow("x3", "tiny", "prune", "spare", "unused", "waiting", "40 pairs missing")
+        )
+        await store.put_trial(TrialRow("y4", "other", "prune", "spare", "unused", "waiting"))
+
+    in_store(keep)
+
+
+def test_every_trial_is_shown_with_what_it_spent(run: Run) -> None:
+    tried()
+    told = shown(run, "trials")
+    assert [trial["id"] for trial in told["trials"]] == ["abc1", "abd2", "x3"]
+    levels = [trial["level"] for trial in told["trials"]]
+    assert levels[2] is None and abs(told["spent"] - levels[0] - levels[1]) < 1e-12
+    lines = run("trials").stdout.splitlines()
+    assert "open" in lines[0] and "goes on with it" in lines[1] and "\x1b" not in lines[0]
+    assert "rejected" in lines[2] and f"level {levels[1]:.2g}" in lines[2]
+    assert lines[3] == "  not adopted: it costs too much"
+    assert "no look" in lines[4] and lines[5] == "  40 pairs missing"
+    assert f"{told['spent']:.2g} of 0.05 is spent" in lines[-1]
+
+
+def test_a_trial_is_shown_in_full(run: Run) -> None:
+    tried()
+    text = run("trials", "abd").stdout
+    assert (
+        "select, 1. model answer: 18 gains and 0 losses in 120 pairs, a gain of +15.0% (+8.0% to +22.0%)"
+        in text
+    )
+    assert "an answer costs 0.000123, before 650.0k" in text
+    assert "node numbers: 1 gains and 2 losses in 23 pairs" in text
+    assert "mcnemar: p 4e-06, level 0.0146" in text and "against it: it costs too much" in text
+    assert shown(run, "trials", "abd2")["evidence"] == EVIDENCE
+    several = run("trials", "ab")
+    assert several.exit_code == 1 and "2 trials have ids that begin with 'ab'" in several.stderr
+
+
+def test_two_rollbacks_at_once_make_one_version(run: Run) -> None:
+    learned()
+
+    async def both(store: Store) -> list[Any]:
+        from tinyllm.learning.versions import earlier, head_of, roll_back
+
+        head = await head_of(store, load_file("tiny.yaml"))
+        work = (roll_back(store, head, "by hand", to=earlier(head, 0)) for _ in range(2))
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    outcomes = in_store(both)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Version"]
+    assert len(shown(run, "history")["versions"]) == 3
