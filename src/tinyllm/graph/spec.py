@@ -111,7 +111,7 @@ class Learning(Spec):
     failures: int = Field(default=5, ge=1)
     failing: float = Field(default=0.2, gt=0, le=1)
     gain: float = Field(default=0.03, gt=0, le=1)
-    lost: float = Field(default=0.02, ge=0, le=1)
+    lost: float = Field(default=0.03, ge=0, le=1)
     cost: float = Field(default=20.0, ge=1)
 
 

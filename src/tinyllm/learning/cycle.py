@@ -140,10 +140,12 @@ class Learner:
         select = among(items, self.base.name, "select")
         before = await tryout.answers(head.graph, select, HEAD)
         found = {
-            name: outcome(select, before, await tryout.answers(p.graph, select, name, p.files), but=p.node)
+            name: outcome(select, before, await tryout.answers(p.graph, select, name, p.files))
             for name, p in proposals.items()
         }
-        won, rules = self._contest(found, proposals, await self._ledger(), self._rules(select, before))
+        # Select is too small to say what a slice loses: that is for confirm to tell.
+        rules = replace(self._rules(select, before), protected={})
+        won, rules = self._contest(found, proposals, await self._ledger(), rules)
         if won.winner is None or dry:
             return Round(proposals, won)
         trial, version = await self._confirm(head, proposals[won.winner], won, rules, items, tryout)
