@@ -39,6 +39,13 @@ def test_a_reference_says_how_it_is_compared(reference: str, rule: str) -> None:
         ("195.3", "195", 1.0),
         ("5/3", "5/3", 1.0),
         ("1.667", "5/3", 0.0),  # a fraction is exact
+        ("The mean of 3, 9 and 62 is about 24.666667.", "74/3", 1.0),  # but nobody writes it out
+        ("24.666668", "74/3", 0.0),
+        ("99999", "300001/3", 0.0),
+        ("9 ounces ≈ 255.146 grams", "255.145708125", 1.0),
+        ("9 ounces ≈ 255.146 grams", "9", 0.0),
+        ("From 3 boxes you take 12", "12", 1.0),  # nothing leads to the number: the last one counts
+        ("From 3 boxes you take 12", "3", 0.0),
         ("−4", "-4", 1.0),
         ("4", "-4", 0.0),
     ],

@@ -21,10 +21,11 @@ Rule = Literal["numeric", "choice", "exact"]
 
 REFUSED = "[refused]"  # the reference of a request that is to be refused
 SURE_DIGITS = 3  # a number rounded to fewer is another number
+FRACTION_DIGITS = 6  # and so it is beside a fraction, which is exact
 
 _NUMERIC = re.compile(r"[$€£~≈]?\s*(-?\d+(?:\.\d+)?(?:/\d+)?)\s*(%|°?[^\W\d]+(?:[ /][^\W\d]+){0,2})?\s*\.?")
 _CHOICE = re.compile(r"\(?([A-J])[).:]?")
-_LEADS = re.compile(r"=|####|\b(?:is|are|equals|answer|result|total)\b:?")
+_LEADS = re.compile(r"=|≈|####|\b(?:is|are|equals|answer|result|total)\b:?")
 _OPTION = re.compile(
     r"^\W*([A-J])(?:[).:]|\W*$)|\b(?i:answer|option|choice)\W+(?:is\W+)?([A-J])\b|\(([A-J])\)|\*\*([A-J])\b"
 )
@@ -72,9 +73,9 @@ def exact(answer: str, reference: str) -> Verdict:
 def numeric(answer: str, reference: str, tolerance: float = 0.0) -> Verdict:
     """The number that the answer comes to is the reference, as far as both are written out.
 
-    A number may be rounded to three digits or more. A unit in the reference must follow the number in the
-    answer, by any of its names; where the number is right and no unit that is known follows it, the rule
-    cannot tell.
+    A number may be rounded to three digits or more, a fraction to six. A unit in the reference must follow the
+    number in the answer, by any of its names; where the number is right and no unit that is known follows it,
+    the rule cannot tell.
     """
     text, right = ungrouped(answer), ungrouped(reference.strip())
     (expected, *_) = told(right) or (None,)
@@ -143,13 +144,14 @@ def against(trace: Trace, reference: str | None, tolerance: float = 0.0) -> Verd
 
 def _final(text: str, numbers: list[Told]) -> Told:
     """The number that an answer comes to: the first after its last "=" or "is", else its last one."""
-    lead = max((match.end() for match in _LEADS.finditer(text.casefold())), default=0)
+    lead = max((match.end() for match in _LEADS.finditer(text.casefold())), default=len(text))
     return next((number for number in numbers if number.start >= lead), numbers[-1])
 
 
 def _same(said: Told, right: Told, tolerance: float) -> bool:
     coarse = max(said, right, key=lambda number: number.rounding)
-    rounding = coarse.rounding if coarse.digits >= SURE_DIGITS and said.rounding and right.rounding else 0
+    enough = SURE_DIGITS if said.rounding and right.rounding else FRACTION_DIGITS
+    rounding = coarse.rounding if coarse.digits >= enough else 0
     if said.value.denominator == right.value.denominator == 1 and said.rounding == right.rounding:
         rounding = 0  # two whole numbers are equal or they are not
     return abs(said.value - right.value) <= max(rounding, abs(right.value) * Fraction(tolerance))
