@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from tinyllm.errors import GraphError
@@ -41,6 +41,7 @@ def told(before: Graph, after: Graph) -> Any:
     return json.loads(json.dumps([asdict(difference) for difference in diff(before, after)]))
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs(), graphs())
 def test_a_graph_with_the_differences_to_another_is_the_other(before: Graph, after: Graph) -> None:
     assert patch(before, told(before, after)).id == after.id

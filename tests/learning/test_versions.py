@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from tinyllm.errors import Conflict, NotFound, RequestError, StoreError
@@ -175,7 +175,7 @@ async def test_tenants_grow_apart(store: Store) -> None:
 steps = some.lists(some.sampled_from(["prompt", "refuse", "node", "file", "back"]), min_size=1, max_size=8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_the_log_replayed_gives_the_head(made: list[str]) -> None:
     async def live() -> None:
