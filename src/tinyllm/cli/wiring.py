@@ -226,6 +226,7 @@ async def open_learning(
     from tinyllm.learning.expand import Expansion
     from tinyllm.learning.prompts import Writer
     from tinyllm.learning.right import Right
+    from tinyllm.learning.weights import Weights
     from tinyllm.starter.catalogue import CATALOGUE
 
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
@@ -236,12 +237,13 @@ async def open_learning(
     wired = await _wire(settings.network, settings, "default")
     try:
         async with open_bench(settings, wired.store) as bench, open_graders(settings) as graders:
+            right = Right(graders)
             learner = Learner(
                 wired.store,
                 load_file(settings.network),
                 bench,
-                proposers,
-                Right(graders),
+                [*proposers, Weights(bench, right)],
+                right,
                 consent,
                 tell,
                 seed=seed,
