@@ -81,8 +81,9 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
     order = {name: (rivals[name].tally.gain, -rivals[name].cost_after) for name in able}
     winner = max(able, key=lambda name: order[name][::-1] if rules.margin else order[name])
     tally = rivals[winner].tally
-    # A large gain needs few pairs, but the winner's own figure is flattered by having won: its lower end counts.
-    gain = max(0.0 if rules.margin else rules.gain, gain_interval(tally, 0.8)[0])
+    # A large gain needs few pairs. The winner's own figure is a little flattered by having won; what that costs
+    # is power, not honesty, and waiting for the lower end of its interval would cost more.
+    gain = max(0.0 if rules.margin else rules.gain, tally.gain)
     flips = max(tally.flips, gain, 1 / tally.pairs)
     needed = required_pairs(_one_look(rules), gain, flips, ledger.next_level, rules.power)
     return Contest(winner, needed, 0, f"{winner} wins on select: {_words(tally)}", evidence)
