@@ -20,7 +20,7 @@ from tinyllm.learning.expand import Expansion
 from tinyllm.learning.items import Item, group_of
 from tinyllm.learning.proposal import Ask, Findings, Proposal
 from tinyllm.learning.specialist import Trained, train_reader, train_router
-from tinyllm.protocols import Parts
+from tinyllm.protocols import Parts, Tool
 from tinyllm.routing import from_bytes
 from tinyllm.slots import REFUSE, Op, Slots, find
 from tinyllm.store import open_store
@@ -38,7 +38,7 @@ OPS = {
         Op(REFUSE),
     )
 }
-TOOLS = {"calculator": Calculator(), "text": Text()}
+TOOLS: Mapping[str, Tool] = {"calculator": Calculator(), "text": Text()}
 WORDS = "garden window bridge planet silver orange kitchen mountain dragon castle".split()  # noqa: SIM905
 ASKED = {
     "add": "the sum of {a} and {b}",

@@ -53,6 +53,17 @@ def test_it_learns() -> None:
     assert model.labels == ("luck", "sum", "text")
 
 
+def test_training_goes_on_from_a_model_and_its_labels_stay() -> None:
+    pairs = made(300, 1)
+    first = train([pair for pair in pairs if pair[1] != "luck"], bits=BITS)
+    luck = [pair for pair in pairs if pair[1] == "luck"]
+    after = train(luck, bits=BITS, epochs=1, rate=0.01, start=first)
+    assert after.labels == ("luck", "sum", "text")
+    old = [pair for pair in made(100, 2) if pair[1] != "luck"]
+    assert accuracy(after, old) == accuracy(first, old) == 1.0
+    assert accuracy(train(luck, bits=BITS, start=first), luck) == 1.0
+
+
 def test_weights_of_labels_shift_the_choice() -> None:
     pairs = [([1], "a")] * 50 + [([1], "b")] * 50
     model = train(pairs, bits=4, weights={"b": 5.0}, epochs=40)

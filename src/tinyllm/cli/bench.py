@@ -1,5 +1,6 @@
 """`tinyllm bench`: the standing experiments."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tinyllm.cli.output import json_flag, note, print_json
 from tinyllm.types import JSON
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -59,6 +61,54 @@ def routing(
         print_json(made)
     else:
         _show(made)
+
+
+@bench.command(short_help="A network that knows arithmetic learns other skills from graded traffic.")
+@click.option("--quick", is_flag=True, help="One seed and 500 requests: under a minute on a quiet machine.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many lives.")
+@click.option(
+    "--out",
+    default=".",
+    show_default=True,
+    type=_FOLDER,
+    help="Where growth.json and growth.svg are written.",
+)
+@json_flag
+def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
+    """Example: tinyllm bench growth --quick
+
+    Day one knows arithmetic and refuses the rest. Answers are graded by references; failing kinds are found,
+    specialists trained, proven and adopted. Controls learn from the same requests. Takes about ten minutes.
+    """
+    from tinyllm.bench.growth import QUICK, Plan, report
+    from tinyllm.bench.plot import picture
+
+    plan = QUICK if quick else Plan(seeds=tuple(range(seeds)))
+    with click.progressbar(length=len(plan.seeds) * plan.requests, file=sys.stderr, width=30) as bar:
+
+        def told(seed: int, done: int) -> None:
+            bar.label = f"seed {seed}"
+            bar.update(plan.seeds.index(seed) * plan.requests + done - bar.pos)
+
+        made = report(plan, told)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("growth.json", json.dumps(made, indent=1) + "\n"), ("growth.svg", picture(made))):
+        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    if as_json:
+        print_json(made)
+    else:
+        _tell(made)
+    note(f"written: {out / 'growth.json'} and {out / 'growth.svg'}")
+
+
+def _tell(made: JSON) -> None:
+    click.echo(f"{'':16}{'fails, seen':>14}{'fails, unseen':>16}{'skills kept':>14}")
+    for name, row in made["networks"].items():
+        seen, unseen = (row[test]["failure"] for test in ("seen", "unseen"))
+        click.echo(f"{name.replace('_', ' '):16}{seen:>14.1%}{unseen:>16.1%}{row['kept']:>14.1%}")
+    for version in made["versions"]:
+        what = f"after {version['requests']} requests, seed {version['seed']}: {version['nodes']} nodes"
+        click.echo(f"{what}, {version['sealed_failure']:.1%} fail (p {version['p_value']:.2g})")
 
 
 def _show(made: JSON) -> None:

@@ -40,12 +40,16 @@ class Trained:
 def train_reader(calls: Sequence[Example], others: Sequence[Slots], ops: Ops, *, seed: int = 0) -> Trained:
     """A reader of the requests of `calls` that refuses what is like the `others`."""
     random = Random(seed)
+    refused = [(again, REFUSE) for slots in others for again in (slots, _varied(slots, random))]
+    return _train([*varied(calls, ops, random), *refused], seed)
+
+
+def varied(calls: Sequence[Example], ops: Ops, random: Random) -> list[Example]:
+    """The requests with their calls, and copies of each: other values, words dropped, another dress."""
     pool = _pool([slots for slots, _ in calls])
-    examples = [
+    return [
         (again, call) for slots, call in calls for again in (slots, *_copies(slots, call, pool, ops, random))
     ]
-    examples += [(again, REFUSE) for slots in others for again in (slots, _varied(slots, random))]
-    return _train(examples, seed)
 
 
 def train_router(kinds: Mapping[str, Sequence[Slots]], *, seed: int = 0) -> Trained:
@@ -63,9 +67,13 @@ def train_router(kinds: Mapping[str, Sequence[Slots]], *, seed: int = 0) -> Trai
 def _train(examples: Sequence[Example], seed: int) -> Trained:
     pairs = [(vector(slots, BITS), label) for slots, label in examples]
     model = train(pairs, bits=BITS, seed=seed, epochs=EPOCHS)
-    # Forward, gradient and update: three for each weight that an example touches.
-    macs = 3 * EPOCHS * sum(len(features) for features, _ in pairs) * len(model.labels)
-    return Trained(model.to_bytes(), model.weights.size, macs)
+    return Trained(model.to_bytes(), model.weights.size, EPOCHS * macs_of(pairs, len(model.labels)))
+
+
+def macs_of(pairs: Sequence[tuple[Sequence[int], str]], labels: int) -> int:
+    """The multiply-accumulates of one epoch: three for each weight that an example touches (forward, gradient
+    and update)."""
+    return 3 * sum(len(features) for features, _ in pairs) * labels
 
 
 def _copies(

@@ -113,15 +113,17 @@ def train(
     weights: Mapping[str, float] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
     card: Mapping[str, Any] | None = None,
+    start: Linear | None = None,
 ) -> Linear:
     """A classifier trained on (features, label) pairs, uncalibrated (temperature 1).
 
-    `weights` multiply the loss of a label's examples; `decay` is the L2 penalty. `progress` is told (step,
-    steps, loss). A step is dense over the features of its own batch, and touches no others.
+    Training goes on from `start`, whose labels stay, where it is given. `weights` multiply the loss of a
+    label's examples; `decay` is the L2 penalty. `progress` is told (step, steps, loss). A step is dense over the
+    features of its own batch, and touches no others.
     """
     import numpy as np
 
-    labels = tuple(sorted({label for _, label in examples}))
+    labels = tuple(sorted({label for _, label in examples} | set(start.labels if start else ())))
     place = {label: i for i, label in enumerate(labels)}
     target = np.array([place[label] for _, label in examples])
     importance = np.array([(weights or {}).get(label, 1.0) for _, label in examples], dtype=np.float32)
@@ -132,6 +134,9 @@ def train(
     squares = np.full_like(matrix, 1e-3)
     bias = np.zeros(len(labels), dtype=np.float32)
     bias_squares = np.full_like(bias, 1e-3)
+    if start is not None:
+        known = [place[label] for label in start.labels]
+        matrix[:, known], bias[known] = start.weights * start.scales, start.bias
     random = np.random.default_rng(seed)
     batch = 256
     steps = epochs * -(-len(examples) // batch)

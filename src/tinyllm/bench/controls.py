@@ -1,0 +1,113 @@
+"""What growth is compared with: other uses of the same solved requests, and of as many operations of training.
+
+Each control learns from the requests that proposals were made from, with the calls that search finds for them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tinyllm.backends.reader import vector
+from tinyllm.bench.learned import LearnedBench, network_of
+from tinyllm.grading import REFUSED
+from tinyllm.graph import Graph, RouterNode, Specialist, put_nodes
+from tinyllm.graph.spec import Route
+from tinyllm.learning.items import Item
+from tinyllm.learning.search import find_calls
+from tinyllm.learning.specialist import BITS, Example, macs_of, train_reader, train_router, varied
+from tinyllm.routing import Linear, train
+from tinyllm.slots import REFUSE, find
+from tinyllm.starter.corpus import Example as Drawn
+from tinyllm.starter.linear import ROUTES
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A network to compare with, and the operations that its training took."""
+
+    name: str
+    graph: Graph
+    macs: int
+
+
+async def controls(
+    items: Sequence[Item],
+    base: Graph,
+    bench: LearnedBench,
+    first: Linear,
+    before: Sequence[Drawn],
+    macs: int,
+    seed: int,
+) -> list[Control]:
+    """Every control, trained from `items` with about `macs` operations. `before` is what day one was trained on."""
+    targets = await find_calls(items, bench.ops, bench.tools)
+    refused = [find(item.request.text) for item in items if item.reference == REFUSED]
+    solved = [(target.slots, target.call) for target in targets] + [(slots, REFUSE) for slots in refused]
+    new = [
+        (slots, call) for slots, call in solved if bench.ops[call.split()[0]].tool not in ("", "calculator")
+    ]
+    old = [(example.slots, example.call) for example in before]
+    made = varied(solved, bench.ops, Random(seed))
+    return [
+        _reader("one_reader", [*old, *made], first, macs, bench, seed),
+        _reader("fine_tuned", varied(new, bench.ops, Random(seed)), first, macs, bench, seed),
+        _retrieval([*old, *solved], bench),
+        _hand_made(solved, base, bench, seed),
+    ]
+
+
+def _reader(
+    name: str, examples: Sequence[Example], first: Linear, macs: int, bench: LearnedBench, seed: int
+) -> Control:
+    """The reader of day one, trained on with these examples."""
+    pairs = [(vector(slots, first.bits), call) for slots, call in examples]
+    labels = len({call for _, call in pairs} | set(first.labels))
+    epochs = round(macs / max(1, macs_of(pairs, labels)))
+    model = train(pairs, bits=first.bits, seed=seed, epochs=epochs, start=first) if epochs else first
+    graph = network_of(bench, "reader", model.to_bytes(), model.weights.size)
+    return Control(name, graph, epochs * macs_of(pairs, labels))
+
+
+def _retrieval(cases: Sequence[Example], bench: LearnedBench) -> Control:
+    """The call of the nearest solved request."""
+    return Control("retrieval", network_of(bench, "retrieval", solved_cases(cases), 0), 0)
+
+
+def solved_cases(cases: Sequence[Example]) -> bytes:
+    """Solved requests as the file of a `Retrieval`."""
+    kept = {tuple(vector(slots, BITS)): call for slots, call in cases}
+    return json.dumps(list(kept.items())).encode()
+
+
+def _hand_made(solved: Sequence[Example], base: Graph, bench: LearnedBench, seed: int) -> Control:
+    """The starter network's branches, drawn by hand, in front of the network of day one; trained once."""
+    kinds: dict[str, list[Example]] = {}
+    for slots, call in solved:
+        tool = bench.ops[call.split()[0]].tool
+        way = "as-before" if tool in ("", "calculator") else ROUTES[tool]
+        kinds.setdefault(way, []).append((slots, call))
+    trained = {"router": train_router({way: [s for s, _ in own] for way, own in kinds.items()}, seed=seed)}
+    tools: dict[str, set[str]] = {}
+    for way, own in kinds.items():
+        if way != "as-before":
+            others = [slots for other, rest in kinds.items() if other != way for slots, _ in rest]
+            trained[way] = train_reader(own, others, bench.ops, seed=seed)
+            tools[way] = {bench.ops[call.split()[0]].tool for _, call in own}
+    models = {
+        name: bench.keep("router" if name == "router" else "reader", one.data, one.parameters)
+        for name, one in trained.items()
+    }
+    routes = {"as-before": Route(to="reader"), **{way: Route(to=way) for way in tools}}
+    nodes = {
+        "question": base.nodes["question"].model_copy(update={"next": "router"}),
+        "router": RouterNode(kind="router", model="router", routes=routes),
+        **{
+            way: Specialist(
+                kind="specialist", model=way, tools=tuple(sorted(own)), next="gate", simpler="reader"
+            )
+            for way, own in tools.items()
+        },
+    }
+    graph = put_nodes(base, nodes, models={**base.models, **models})
+    return Control("hand_made", graph, sum(one.macs for one in trained.values()))
