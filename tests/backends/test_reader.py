@@ -1,5 +1,6 @@
 """The linear reader as a backend: it calls what it is sure of, refuses the rest, and tells what tools say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,13 @@ async def test_it_refuses_with_a_reason(file: Path, text: str, tools: str, reaso
     (call,) = done.tool_calls
     assert call.name == REFUSE
     assert reason in call.arguments["reason"]
+
+
+async def test_a_forbidden_call_makes_no_other_one_surer(file: Path) -> None:
+    ops = {**OPS, "add": replace(OPS["add"], unless=frozenset(("twice",)))}
+    done = await ask(LinearBackend("reader", file, ops), Message("user", "add 12 to 30 twice"))
+    assert done.tool_calls[0].name == REFUSE
+    assert done.probability is not None and done.probability < 0.5
 
 
 async def test_it_refuses_where_no_call_is_likelier_than_not(tmp_path: Path) -> None:

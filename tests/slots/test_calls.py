@@ -1,6 +1,7 @@
 """The call language: filled in, listed, constrained and pointed at, over a table of three operations."""
 
 import re
+from collections.abc import Hashable
 
 import pytest
 
@@ -168,7 +169,7 @@ def test_a_call_passes_over_no_word_that_forbids_it(text: str, legal: bool) -> N
 
 
 def test_requests_of_one_outline_have_the_same_legal_calls() -> None:
-    texts = (
+    texts = [
         "halve 7",
         "double 9",
         "halve 1",
@@ -176,8 +177,8 @@ def test_requests_of_one_outline_have_the_same_legal_calls() -> None:
         "halve nine",
         "halve -7 cubed",
         "spell 'twice', 7",
-    )
-    texts += (
+    ]
+    texts += [
         "in 3 weeks",
         "in 3 days",
         "in 4 weeks",
@@ -185,8 +186,8 @@ def test_requests_of_one_outline_have_the_same_legal_calls() -> None:
         "3 cups in grams",
         "which one is 7",
         "7, 8",
-    )
-    legal = {}
+    ]
+    legal: dict[Hashable, list[str]] = {}
     for slots in map(find, texts):
         assert legal.setdefault(outline(slots, OPS), legal_calls(slots, OPS)) == legal_calls(slots, OPS)
     assert len(legal) < len(texts)

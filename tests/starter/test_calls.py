@@ -80,6 +80,15 @@ async def test_the_units_tool_knows_every_unit_of_the_gazetteer() -> None:
         ("-2 to the fourth power", "power n0 n1"),
         ("17 % 5", "percent_of n0 n1"),
         ("17%5", "percent_of n0 n1"),
+        ("half of 3 cups in ml", "compare n0 u0 n1 u1"),
+        ("sum of 1 to 100", "add n0 n1"),
+        ("20 is 80 percent of what", "what_percent n0 n1"),
+        ("double 5 and add 3", "add n0 n1"),
+        ("largest of 3, 9 and 4 times 2", "largest l0"),
+        ("how many sundays until christmas", "days_until d0"),
+        ("integral of x^2 from 0 to 1", "integrate e0"),
+        ("day of year for march 1", "day_of_year"),
+        ("pick two numbers between 1 and 10", "random_between n1 n2"),
     ],
 )
 def test_a_call_that_answers_another_question_is_not_legal(text: str, call: str) -> None:
@@ -100,6 +109,8 @@ def test_a_call_that_answers_another_question_is_not_legal(text: str, call: str)
         ("(-3) squared", "square n0"),
         ("17% of 5", "percent_of n0 n1"),
         ("17% 5", "percent_of n0 n1"),
+        ("what day of the year is today", "day_of_year"),
+        ("is it monday", "weekday_today"),
     ],
 )
 def test_a_call_that_answers_the_question_is_legal(text: str, call: str) -> None:

@@ -6,7 +6,7 @@ never point at what is not there. Knows nothing about which operations there are
 
 import hashlib
 import time
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from tinyllm.backends.reading import ReaderBackend, Reading
 from tinyllm.errors import BackendError, ModelFileError, ToolError
 from tinyllm.protocols import Choice
 from tinyllm.routing import Linear, features, from_bytes
-from tinyllm.slots import Ops, Slots, find, outline, read_call
+from tinyllm.slots import Ops, Slots, find, fitting_call, outline, read_call
 from tinyllm.types import Cost, Prompt
 
 if TYPE_CHECKING:
@@ -33,16 +33,17 @@ class LinearReader:
 
     model: Linear
     ops: Ops
-    _masks: "dict[Hashable, Mask]" = field(default_factory=dict, repr=False)
+    _masks: "dict[Hashable, tuple[Mask, Mask]]" = field(default_factory=dict, repr=False)
 
     def read(self, slots: Slots, tools: Collection[str] | None = None) -> Reading:
         """The most probable legal call; of these `tools` alone, or a refusal, where they are given.
 
-        The probability is among all legal calls even then: few tools make no reading surer.
+        The probability is among all calls that fit: neither few tools nor a forbidden call make another surer.
         """
         import numpy as np
 
-        odds = self.model.probabilities(vector(slots, self.model.bits), self._legal(slots))
+        fitting, legal = self._allowed(slots)
+        odds = self.model.probabilities(vector(slots, self.model.bits), fitting) * legal
         if tools is not None:
             odds = np.where([self._tool(label) in ("", *tools) for label in self.model.labels], odds, 0.0)
         best = int(odds.argmax())
@@ -52,17 +53,19 @@ class LinearReader:
         op = self.ops.get(label.split()[0])
         return op.tool if op else None
 
-    def _legal(self, slots: Slots) -> "Mask":
-        """Which labels are legal calls; kept, as many requests have the same outline."""
+    def _allowed(self, slots: Slots) -> "tuple[Mask, Mask]":
+        """Which labels fit the slots, and which are legal calls; kept, as many requests have the same outline."""
         import numpy as np
 
         key = outline(slots, self.ops)
-        mask = self._masks.get(key)
-        if mask is None:
-            mask = np.array([is_legal(label, slots, self.ops) for label in self.model.labels])
+        masks = self._masks.get(key)
+        if masks is None:
+            labels = self.model.labels
+            fitting = np.array([_holds(fitting_call, label, slots, self.ops) for label in labels])
+            masks = fitting, np.array([is_legal(label, slots, self.ops) for label in labels])
             if len(self._masks) < _MOST_MASKS:
-                self._masks[key] = mask
-        return mask
+                self._masks[key] = masks
+        return masks
 
 
 def vector(slots: Slots, bits: int) -> list[int]:
@@ -71,8 +74,12 @@ def vector(slots: Slots, bits: int) -> list[int]:
 
 
 def is_legal(call: str, slots: Slots, ops: Ops) -> bool:
+    return _holds(read_call, call, slots, ops)
+
+
+def _holds(rule: Callable[[str, Slots, Ops], object], call: str, slots: Slots, ops: Ops) -> bool:
     try:
-        read_call(call, slots, ops)
+        rule(call, slots, ops)
     except ToolError:
         return False
     return True

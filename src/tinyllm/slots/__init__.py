@@ -3,7 +3,17 @@
 from tinyllm.slots.calls import fill, literal_call, point
 from tinyllm.slots.carry import carry, leans
 from tinyllm.slots.find import Slot, Slots, find
-from tinyllm.slots.legal import MOST_OF_A_KIND, REFUSE, Op, Ops, grammar, legal_calls, outline, read_call
+from tinyllm.slots.legal import (
+    MOST_OF_A_KIND,
+    REFUSE,
+    Op,
+    Ops,
+    fitting_call,
+    grammar,
+    legal_calls,
+    outline,
+    read_call,
+)
 from tinyllm.slots.tell import figure, tells, told, ungrouped
 
 __all__ = [
@@ -17,6 +27,7 @@ __all__ = [
     "figure",
     "fill",
     "find",
+    "fitting_call",
     "grammar",
     "leans",
     "legal_calls",

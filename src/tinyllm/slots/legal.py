@@ -47,6 +47,16 @@ Ops = Mapping[str, Op]
 
 def read_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...]]:
     """The operation of a call and the slots it points at. Raises ToolError where the call is not legal."""
+    op, found = fitting_call(call, slots, ops)
+    if op.unless and (said := op.unless & _phrases(slots)):
+        raise ToolError(f"{call!r} passes over {min(said)!r}")
+    if left := _needed(op, slots) - set(call.split()[1:]):
+        raise ToolError(f"{call!r} leaves out {slots.values[min(left)].text!r}")
+    return op, found
+
+
+def fitting_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...]]:
+    """The same of a call whose slots are there and of the right kinds, whatever it may pass over."""
     name, *names = call.split()[:20] or [""]
     op = ops.get(name)
     if op is None:
@@ -57,10 +67,6 @@ def read_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...]]:
     found = tuple(slots.values[n] for n in names)
     if len(names) != len(set(names)) or not fits(op.kinds, found):
         raise ToolError(f"{call!r} does not fit", hint=f"{name} takes {' '.join(op.kinds) or 'nothing'}")
-    if op.unless and (said := op.unless & _phrases(slots)):
-        raise ToolError(f"{call!r} passes over {min(said)!r}")
-    if left := _needed(op, slots) - set(names):
-        raise ToolError(f"{call!r} leaves out {slots.values[min(left)].text!r}")
     return op, found
 
 
@@ -145,12 +151,13 @@ def _needed(op: Op, slots: Slots) -> frozenset[str]:
 
 def _figures(slots: Slots, kinds: str) -> frozenset[str]:
     """The slots of these kinds that a calculation must not pass over. A number in words may be none ("which
-    one"), nor is 1 always one ("for 1 year"); days are what dates are counted in anyway."""
+    one"), nor is 1 always one ("for 1 year"); today is the day that dates are counted from, and in days."""
     return frozenset(
         name
         for name, slot in slots.values.items()
         if slot.kind in kinds
         and (slot.kind != "n" or (slot.value != "1" and slot.text[:1].isdigit()))
+        and (slot.kind != "d" or slot.value != "today")
         and (slot.kind != "u" or (slot.sort == "time" and slot.value != "day"))
     )
 

@@ -69,14 +69,14 @@ def _calculator() -> Iterator[Op]:
 def _lists() -> Iterator[Op]:
     names = "mean median mode total product range largest smallest sort_up sort_down stdev how_many"
     for name in names.split():
-        yield Op(name, ("l",), "statistics", {"operation": name, "values": ["{0}"]})
-    yield Op("mean2", ("n", "n"), "statistics", {"operation": "mean", "values": ["{0}", "{1}"]})
+        yield Op(name, ("l",), "statistics", {"operation": name, "values": ["{0}"]}, whole="ne")
+    yield Op("mean2", ("n", "n"), "statistics", {"operation": "mean", "values": ["{0}", "{1}"]}, whole="nel")
 
 
 def _algebra() -> Iterator[Op]:
     yield Op("solve", ("e:!number",), "algebra", {"operation": "solve", "expression": "{0}"})
     for name in ("derive", "integrate", "factor", "expand", "simplify"):
-        yield Op(name, ("e:formula",), "algebra", {"operation": name, "expression": "{0}"})
+        yield Op(name, ("e:formula",), "algebra", {"operation": name, "expression": "{0}"}, whole="n")
 
 
 def _units() -> Iterator[Op]:
@@ -97,8 +97,8 @@ def _units() -> Iterator[Op]:
 def _dates() -> Iterator[Op]:
     def op(name: str, kinds: tuple[str, ...] = (), *alike: tuple[str, ...], **arguments: str) -> Op:
         operation = name.removesuffix("_from")
-        # Nothing may be left over: weeks until a date are another question.
-        whole = "nelu" if name.startswith("days_") else "z"
+        # Weeks until a date are another question than days; "is it monday" asks for the day that it is.
+        whole = "nelud" if name.startswith("days_") else "nz" if name[:4] in ("week", "leap") else "ndz"
         return Op(name, kinds, "dates", {"operation": operation, **arguments}, alike, whole)
 
     yield op("today", (), ("date_of", "today"))
@@ -117,7 +117,7 @@ def _dates() -> Iterator[Op]:
 
 def _time() -> Iterator[Op]:
     def op(name: str, *kinds: str, **arguments: str) -> Op:
-        whole = {"now": "nt", "now_in": "nt", "time_after": "z"}.get(name, "")
+        whole = {"now": "ndt", "now_in": "nt", "time_after": "ntz"}.get(name, "")
         return Op(name, kinds, "time", {"operation": name, **arguments}, whole=whole)
 
     yield op("now")
@@ -141,12 +141,9 @@ def _text() -> Iterator[Op]:
 def _chance() -> Iterator[Op]:
     def op(name: str, kinds: str, alike: tuple[str, ...], **arguments: str) -> Op:
         operation = name if name == "random_between" else name.partition("_")[0]
+        other = (alike,) if alike else ()
         return Op(
-            name,
-            tuple(kinds.split()),
-            "chance",
-            {"operation": operation, **arguments},
-            (alike,) if alike else (),
+            name, tuple(kinds.split()), "chance", {"operation": operation, **arguments}, other, whole="n"
         )
 
     yield op("roll", "", ("roll_sides", "6"))
@@ -162,26 +159,37 @@ _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth la
 _ROUND = (
     "ten tens tenth tenths hundred hundreds hundredth hundredths thousand thousands thousandth thousandths"
 )
+_DAYS = "mondays tuesdays wednesdays thursdays fridays saturdays sundays"
 # Words and phrases that make another question of an operation, which no operation here answers.
 _UNLESS: Mapping[str, str] = {
-    "days_until days_since days_between": "business weekdays weekends workdays",
+    "days_until days_since days_between": f"business weekdays weekends workdays {_DAYS}",
     "round round_whole": "sqrt root square cube log ln times plus minus divided",
     "round": "nearest significant sig",  # `round` counts decimals
     "round_whole floor ceil": f"{_ROUND} half quarter five cent cents penny",
     "square power": "-n_squared -n_to_the -n_to",  # -3 squared is -9 to some and 9 to others
     "circle_area circle_circumference": "diameter sphere volume cylinder cone",
     "rect_perimeter": "area volume",
-    "largest smallest": "second third fourth 2nd 3rd but next th nd rd",
+    "largest smallest": "second third fourth 2nd 3rd but next th nd rd common multiple factor divisor",
     "stdev": "population",
-    "mean mean2": "weighted geometric harmonic speed",
+    "mean mean2": "weighted geometric harmonic speed squared cubed squares cubes",
     "add mul sub div total product": "choose permutations combinations primes binary hex hexadecimal octal",
-    "factors": "many below under between",
+    "add sub mul div": "double triple halve squared cubed triangle trapezoid ellipse pyramid",
+    "add total": "of_n_to from_n_to n_through_n squares cubes",  # of all numbers from one to another
+    "factors": "many below under between n_primes sum",
+    "percent_off percent_more": "twice increased_to rose_to grew_to",
+    "percent_of what_percent": "%_of_what",  # the whole is asked for
+    "to_hex to_octal": "binary",
+    "to_binary": "hex octal",
     "compare convert convert_one": "plus minus times added subtract subtracted divided multiplied",
+    "compare convert": "n_of_n",  # half of 3 cups
+    "derive integrate": "second third nd rd th twice partial",
     "letters count_letter vowels": f"{_ORDINALS} middle before after and_c or_c in_w_and",
     "reverse": "first_letter last_letter_of",
     "percent_of percent_off percent_more": "mod modulo n%n",  # 17 % 5 is 2 to those who write programs
     "now today weekday_today": "in mars moon",  # a place that is not known
     "now_in": "what_day which_day month year",
+    "roll_sides roll_count": "twice",
+    "random_between": "even odd prime n_numbers",
 }
 
 
