@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 from tinyllm.slots import dates, numbers, places, units, words
@@ -58,7 +59,11 @@ class Slots:
 
 def find(text: str) -> Slots:
     """The slots of a request, in order, numbered per kind. Takes any text and never raises."""
-    folded, cut = fold(text)
+    return _read(*fold(text))
+
+
+@lru_cache(maxsize=512)  # router, readers and whoever learns read the same question in turn
+def _read(folded: str, cut: bool) -> Slots:
     finder = _Finder(folded, tokenise(folded))
     finder.scan()
     return finder.slots(cut)
