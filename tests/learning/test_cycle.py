@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 
 from tests.learning.things import ABench, a_network
+from tinyllm.engine import fold
 from tinyllm.errors import StoreError
+from tinyllm.grading import correction
 from tinyllm.grading.reference import against
 from tinyllm.graph import Graph, put_nodes
 from tinyllm.learning.cycle import Learner, Report, ledger_of
@@ -17,9 +19,9 @@ from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.trial import Verdict
 from tinyllm.protocols import Store, TrialRow, Version
 from tinyllm.store import open_store
-from tinyllm.types import Trace
+from tinyllm.types import Message, Request, Trace
 
-MODELS = {name: {"backend": "ollama", "model": name} for name in ("poor", "good", "same", "worse")}
+MODELS = {name: {"backend": "ollama", "model": name} for name in ("poor", "good", "same", "worse", "forged")}
 WORDS = ["river", "mountain", "city", "lake", "bridge", "castle", "forest", "island", "desert", "valley"]
 WORDS += ["harbor", "garden"]
 ANIMALS = ["tiger", "otter", "zebra", "camel", "horse", "eagle", "shark", "whale", "mouse", "goose", "snake"]
@@ -30,7 +32,7 @@ def head(**fields: object) -> Graph:
     worker = {"kind": "specialist", "model": "poor", "next": "exit"}
     others = {
         f"idle-{name}": {"kind": "specialist", "model": name, "next": "exit"}
-        for name in ("good", "same", "worse")
+        for name in ("good", "same", "worse", "forged")
     }
     chain = ["worker", *others]
     nodes = {"worker": worker, **others}
@@ -41,6 +43,8 @@ def head(**fields: object) -> Graph:
 
 def said(model: str, question: str) -> str:
     """Half of the questions are beyond the poor model; the good one knows all."""
+    if model == "forged":
+        return "mallory"
     easy = question.split()[3] in WORDS[::2]
     knows = {"poor": easy, "good": True, "same": easy, "worse": False}[model]
     return question.split()[-1] if knows else "i think so"
@@ -173,7 +177,9 @@ async def test_an_empty_store_or_one_failure_proposes_nothing(rows: int) -> None
     base, proposer = head(), swapping("good")
     store = await taught(base, 0)
     lessons = the_lessons()
-    await study(lessons, lessons.rows[-1 : len(lessons.rows) * rows], ABench(said).engine(base, store).run, store)
+    await study(
+        lessons, lessons.rows[-1 : len(lessons.rows) * rows], ABench(said).engine(base, store).run, store
+    )
     report = await a_learner(store, base, proposer).cycle()
     assert not proposer.saw and not report.rounds
     assert ("no answer is graded" if rows == 0 else "more graded failures") in report.reason
@@ -251,6 +257,23 @@ async def test_a_full_disk_in_a_promotion_leaves_the_network_as_it_was(
     with pytest.raises(StoreError, match="full"):
         await a_learner(store, base, swapping("good")).cycle()
     assert await versions(store) == []
+
+
+async def test_one_user_who_forges_feedback_is_capped_and_gains_nothing() -> None:
+    base = head()
+    store, lessons, bench = await open_store("memory:"), the_lessons(), ABench(said)
+    engine = bench.engine(base, store)
+    for number, row in enumerate(lessons.rows):
+        user = "mallory" if number % 10 < 3 else f"user-{number % 7}"
+        reply = await engine.run(Request((Message("user", row.query),), user=user, seed=1))
+        trace = fold(await store.events(reply.run_id))
+        await store.grade(correction(trace, user, "mallory" if user == "mallory" else str(row.answer)))
+    learner = a_learner(store, base, swapping("forged", "good"))
+    report = await learner.cycle()
+    assert report.left_out == {"mallory": 24}
+    assert [version.edit for version in await versions(store)] == ["file", "model"]
+    (changed,) = [done for done in report.rounds if done.version]
+    assert changed.contest.winner == "2. model worker"
 
 
 def test_a_ledger_is_what_the_trials_have_spent() -> None:

@@ -162,6 +162,8 @@ class _Told:
 def _show(title: str, report: "Report", dry: bool) -> None:
     right = report.graded - report.failed
     click.echo(click.style(f"{title}: {report.graded} graded answers, {right} right", bold=True))
+    for user, count in report.left_out.items():
+        click.echo(f"  left out: {count} grades by {plain(user)!r}, who gave more than one user may")
     if report.rolled_back is not None:
         click.echo(f"  taken back: {report.rolled_back.reason}")
     failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
@@ -192,6 +194,7 @@ def _json(report: "Report") -> dict[str, JSON]:
         "graded": report.graded,
         "failed": report.failed,
         "reason": report.reason,
+        "left_out": dict(report.left_out),
         "rolled_back": asdict(report.rolled_back) if report.rolled_back else None,
         "clusters": [
             {

@@ -17,7 +17,7 @@ from tinyllm.errors import Conflict
 from tinyllm.evidence import Ledger
 from tinyllm.graph import Graph
 from tinyllm.learning.clusters import clusters
-from tinyllm.learning.items import Item, among, gather
+from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
 from tinyllm.learning.traffic import SHARES, Outcome
 from tinyllm.learning.trial import Contest, Rules, Verdict, confirm, contest, watch
@@ -43,7 +43,8 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a cycle saw and did; `reason` says why it went no further."""
+    """What a cycle saw and did; `reason` says why it went no further. `left_out` counts the grades of users who
+    gave more than one user may."""
 
     graded: int
     failed: int
@@ -51,6 +52,7 @@ class Report:
     rounds: Sequence[Round]
     rolled_back: Version | None
     reason: str
+    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Learner:
 
         Raises StoreError, and what the bench raises where the head itself cannot run.
         """
-        items = await gather(self.store, tenant=self.tenant, limit=self.limit)
+        items, left_out = capped(await gather(self.store, tenant=self.tenant, limit=self.limit))
         tryout = Tryout(self.bench, self.right, self.tell)
         head = await head_of(self.store, self.base, tenant=self.tenant)
         undone = None if dry else await self._watch(head, items, tryout)
@@ -95,7 +97,7 @@ class Learner:
                     continue
                 reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
             failed = sum(not item.passed for item in items)
-            return Report(len(items), failed, found, rounds, undone, reason)
+            return Report(len(items), failed, found, rounds, undone, reason, left_out)
 
     def _nothing_to_do(self, graded: int, found: Sequence[Cluster], rounds: int) -> str | None:
         rules = self.base.learning

@@ -5,7 +5,8 @@ Knows nothing about how a verdict comes about, or what is learned from it.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyllm.engine import fold, request_of
@@ -16,6 +17,8 @@ from tinyllm.slots import find
 from tinyllm.slots.text import words_of
 from tinyllm.types import Grade, Request, Trace
 
+SAY = 0.2  # of all evidence, that one user's opinions may be
+FREE = 20
 # Words of manners and grammar, which make no other question of a request.
 _SPARE = words_of(
     "a an and are can could do for hello hey hi i in is it me my now of ok okay on please quick question real"
@@ -68,6 +71,27 @@ async def gather(store: Store, *, tenant: str = "local", limit: int = 1000) -> l
             events = await store.events(row.run_id, tenant)
             items.append(Item(request_of(events), fold(events), counting[row.run_id], group_of(row.question)))
     return items
+
+
+def capped(items: Sequence[Item]) -> tuple[list[Item], Mapping[str, int]]:
+    """The items without what exceeds one user's say, and how many of whose grades were left out.
+
+    Where several people ask, no user's thumbs and corrections may be more than `SAY` of the evidence (or `FREE`
+    grades, where that is more); the earliest count.
+    """
+    if len({item.request.user for item in items}) < 2:
+        return list(items), {}
+    most = max(FREE, int(SAY * len(items)))
+    said, left, kept = Counter[str](), Counter[str](), []
+    for item in items:
+        user = item.grade.grader if item.grade.kind in ("correction", "thumb") else None
+        if user is not None and said[user] >= most:
+            left[user] += 1
+            continue
+        if user is not None:
+            said[user] += 1
+        kept.append(item)
+    return kept, left
 
 
 def among(items: Iterable[Item], network: str, part: Part) -> Sequence[Item]:
