@@ -1,8 +1,9 @@
 """`tinyllm lab`: experiments from one weight to language models, each in a folder of its own."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tinyllm.errors import RequestError, SettingsError, TinyLLMError
 from tinyllm.types import JSON
 
 if TYPE_CHECKING:
-    from tinyllm.lab.folder import Folder, Told
+    from tinyllm.lab.folder import Told
 
 _OUT = click.Path(file_okay=False, path_type=Path)
 _RUNS = Path("runs")
@@ -37,21 +38,18 @@ def list_runs(as_json: bool) -> None:
         {
             "name": name,
             "about": run.about,
-            "metric": run.metric,
-            "reference": run.reference,
-            "source": run.source,
-            "ours": run.ours,
-            "seconds": run.seconds,
+            **asdict(run.figure),
             "data": list(run.needs),
         }
         for name, run in RUNS.items()
     ]
     if as_json:
         return print_json(rows)
-    click.echo(f"{'run':18}{'figure':18}{'reference':>10}{'ours':>10}{'time':>8}  about")
+    click.echo(f"{'run':18}{'figure':22}{'reference':>10}{'ours':>10}{'time':>8}  about")
     for name, run in RUNS.items():
-        shown = "".join(f"{'-' if figure is None else f'{figure:g}':>10}" for figure in (run.reference, run.ours))
-        click.echo(f"{name:18}{run.metric:18}{shown}{_duration(run.seconds):>8}  {run.about}")
+        figure = run.figure
+        shown = "".join(f"{'-' if x is None else f'{x:.5g}':>10}" for x in (figure.reference, figure.ours))
+        click.echo(f"{name:18}{figure.metric:22}{shown}{_duration(figure.seconds):>8}  {run.about}")
     return None
 
 
@@ -60,7 +58,7 @@ def list_runs(as_json: bool) -> None:
 @click.option("--out", type=_OUT, help="Default: runs/NAME.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same run.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting of the run.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--fresh", is_flag=True, help="Delete what is in the run's folder and begin anew.")
 @json_flag
 def run(
@@ -82,7 +80,7 @@ def run(
             configured(chosen, _pairs(changes)),
             seed=seed,
             data_dir=settings().data_dir,
-            device=_device(device),
+            device=device,
             fresh=fresh,
             told=told,
         )
@@ -94,7 +92,9 @@ def run(
     if as_json:
         return print_json(figures, indent=None)
     for key, value in figures.items():
-        against = f"  (reference {chosen.reference:g}, {chosen.source})" if _judged(chosen, key) else ""
+        figure = chosen.figure
+        judged = key == figure.metric and figure.reference is not None
+        against = f"  (reference {figure.reference:g}, {figure.source})" if judged else ""
         click.echo(f"{key:24}{_figure(value)}{against}")
     return note(f"in {folder.path}")
 
@@ -161,7 +161,9 @@ def _lab() -> Iterator[None]:
         if "out of memory" in told or "not enough memory" in told:
             raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
         if type(error).__name__ == "Diverged":
-            raise TinyLLMError(told, hint="the folder keeps the last good checkpoint; --set lr lower") from error
+            raise TinyLLMError(
+                told, hint="the folder keeps the last good checkpoint; --set lr lower"
+            ) from error
         raise
 
 
@@ -192,28 +194,14 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
     return dict(change.split("=", 1) for change in changes)
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RequestError("this machine has no CUDA device", hint="--device cpu")
-    if name not in ("cpu", "cuda"):
-        raise RequestError(f"there is no device {name!r}", hint="auto, cpu or cuda")
-    return name
-
-
 def _folder(name: str) -> Path:
     return Path(name) if (Path(name) / "config.json").exists() else _RUNS / name
 
 
-def _judged(run: Any, key: str) -> bool:
-    return key == run.metric and run.reference is not None
-
-
 def _figure(value: JSON) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        return " to ".join(map(_figure, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _duration(seconds: int) -> str:

@@ -78,10 +78,14 @@ class Block(nn.Module):
         self.mixer = MIXERS[config.mixers[layer % len(config.mixers)]](config, layer)
         self.ffn_norm = norm(config.width, config.eps)
         self.ffn = FFNS[config.ffn](config)
+        self.dropout = config.dropout
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
         """`x` (B, T, C) after the `past`; returns (B, T, C), the state that the next call needs, and the cost."""
         mixed = self.mixer(self.mixer_norm(x), here, past)
-        x = x + mixed.y
+        x = x + self._drop(mixed.y)
         macs = mixed.macs + weight_macs(self.ffn, x.shape[0] * x.shape[1])
-        return mixed._replace(y=x + self.ffn(self.ffn_norm(x)), macs=macs)
+        return mixed._replace(y=x + self._drop(self.ffn(self.ffn_norm(x))), macs=macs)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x

@@ -1,10 +1,21 @@
-"""One picture of many runs: their dev curves, each with its final figure. It knows only runs' folders."""
+"""Pictures: an empty pair of axes for any run, and the curves of many runs in one. It knows only folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tinyllm.errors import RequestError
 from tinyllm.lab.folder import card, metrics, save_figure
+
+
+def axes(x: str, y: str, width: float = 7, height: float = 4) -> tuple[Any, Any]:
+    """A matplotlib figure and its axes, with what they show; no window is opened."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    made = figure.add_subplot(xlabel=x, ylabel=y)
+    made.spines[["top", "right"]].set_visible(False)
+    return figure, made
 
 
 def draw(folders: Sequence[Path], path: Path) -> Path:
@@ -12,17 +23,17 @@ def draw(folders: Sequence[Path], path: Path) -> Path:
 
     Raises NotFound for a folder without a finished run, RequestError for one that has no loss to draw.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5))
-    axes = figure.add_subplot(xlabel="step", ylabel="loss")
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, plot = axes("step", "loss", 8, 5)
     highest = []
     for folder in folders:
         done = card(folder)
         name, figures = done["run"], done["metrics"]
         points = {
-            curve: [(row["step"], row["loss"]) for row in metrics(folder) if row["curve"] == curve and "loss" in row]
+            curve: [
+                (row["step"], row["loss"])
+                for row in metrics(folder)
+                if row["curve"] == curve and "loss" in row
+            ]
             for curve in ("dev", "train")
         }
         drawn = points["dev"] or points["train"]
@@ -31,12 +42,12 @@ def draw(folders: Sequence[Path], path: Path) -> Path:
             raise RequestError(f"{name!r} has no loss to draw", hint=f"its figures: {', '.join(figures)}")
         last = drawn[-1][1] if last is None else last
         if done["config"].get("steps") and drawn:
-            axes.plot(*zip(*drawn, strict=True), label=f"{name}: {last:.4f}")
+            plot.plot(*zip(*drawn, strict=True), label=f"{name}: {last:.4f}")
         else:  # a table has no steps
-            axes.axhline(last, ls="--", color="grey", label=f"{name}: {last:.4f}")
+            plot.axhline(last, ls="--", color="grey", label=f"{name}: {last:.4f}")
         highest.append(drawn[len(drawn) // 4][1] if len(drawn) > 4 else last)
-    axes.set_ylim(top=max(highest) * 1.02)
-    axes.legend()
+    plot.set_ylim(top=max(highest) * 1.02)
+    plot.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     save_figure(path, figure)
     return path

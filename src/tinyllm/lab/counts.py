@@ -46,9 +46,7 @@ class CountTable:
             # to the left; where a sequence begins there is no left, and occurrences count.
             enough = (depth > 0) & (depth >= length - 1 if length == order else depth == length - 1)
             occurring = codes[length][enough]
-            grams, counts = np.unique(
-                np.concatenate((longer % vocab**length, occurring)), return_counts=True
-            )
+            grams, counts = np.unique(np.concatenate((longer % vocab**length, occurring)), return_counts=True)
             self.levels.insert(0, _level(grams, counts, vocab))
             longer = grams
 
@@ -99,17 +97,15 @@ def _level(grams: Ids, counts: Ids, vocab: int) -> _Level:
     discount = np.clip(found, 0, [1, 2, 3])[np.minimum(counts, 3) - 1]
     contexts, first, of = np.unique(grams // vocab, return_index=True, return_inverse=True)
     total = np.add.reduceat(counts, first)
-    return _Level(
-        grams, (counts - discount) / total[of], contexts, np.add.reduceat(discount, first) / total
-    )
+    return _Level(grams, (counts - discount) / total[of], contexts, np.add.reduceat(discount, first) / total)
 
 
 def _flat(sequences: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
     """All tokens in one row, and how many tokens of its own sequence stand before each."""
     lengths = [len(sequence) for sequence in sequences]
-    ids = np.concatenate([np.asarray(sequence, dtype=np.int64) for sequence in sequences] or [[]])
-    depth = np.concatenate([np.arange(length) for length in lengths] or [[]])
-    return ids.astype(np.int64), depth.astype(np.int64)
+    ids = [id for sequence in sequences for id in sequence]
+    depth = [place for length in lengths for place in range(length)]
+    return np.array(ids, dtype=np.int64), np.array(depth, dtype=np.int64)
 
 
 def _codes(ids: Ids, length: int, vocab: int) -> Ids:

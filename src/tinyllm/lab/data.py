@@ -33,7 +33,9 @@ def read(name: str, folder: Path | None) -> str:
     source = SOURCES[name]
     fetch = f"download {source.url} as {name} (sha256 {source.sha256})"
     if folder is None:
-        raise NotFound(f"no data folder is set, and {name!r} is needed", hint=f"{fetch}, then set TINYLLM_DATA_DIR")
+        raise NotFound(
+            f"no data folder is set, and {name!r} is needed", hint=f"{fetch}, then set TINYLLM_DATA_DIR"
+        )
     path = folder / name
     try:
         content = path.read_bytes()

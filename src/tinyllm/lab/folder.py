@@ -45,7 +45,7 @@ class Folder:
         if fresh and (path / "config.json").exists():  # nothing that is not a run is ever deleted
             shutil.rmtree(path)
         mine = {"run": run, "seed": seed, "config": self.config}
-        if (path / "config.json").exists():
+        if _begun(path):
             theirs = _read(path / "config.json")
             if theirs != mine:
                 raise RequestError(
@@ -165,6 +165,12 @@ def save_figure(path: Path, figure: Any) -> None:
     """Save a matplotlib figure as `path` with .png and .svg."""
     for kind in ("png", "svg"):
         figure.savefig(path.with_name(f"{path.name}.{kind}"), dpi=120, bbox_inches="tight")
+
+
+def _begun(path: Path) -> bool:
+    """Whether a run has done anything in `path` but write its config."""
+    others = [file for file in path.glob("*") if file.name not in ("config.json", "metrics.jsonl")]
+    return (path / "config.json").exists() and bool(others or metrics(path))
 
 
 def _line(row: Mapping[str, Any]) -> str:

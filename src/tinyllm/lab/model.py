@@ -27,7 +27,8 @@ class Config:
 
     `mixer` names one mixer or several that the layers take in turn (`gru bahdanau`), `position` one code or
     several. `window` is how many positions attention or the fixed window sees, itself included; `digits` are
-    the token ids that abacus positions number; `pauses` adds the vector that pause slots need.
+    the token ids that abacus positions number; `pauses` adds the vector that pause slots need. While training,
+    `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014).
     """
 
     vocab: int
@@ -48,6 +49,7 @@ class Config:
     window: int | None = None
     digits: tuple[int, ...] = ()
     pauses: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.vocab, self.width, self.layers, self.heads, self.groups, self.hidden, self.context) < 1:
@@ -67,6 +69,8 @@ class Config:
                 )
             if self.heads % self.groups:
                 raise ValueError(f"heads {self.heads} must be a multiple of groups {self.groups}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be 0 or more and below 1, not {self.dropout}")
         if (self.window or 0) < 1 and (self.window is not None or "window" in self.mixers):
             raise ValueError(f"window must be 1 or more where a mixer has one, not {self.window}")
         if ("abacus" in self.position.split()) != bool(self.digits):

@@ -126,6 +126,19 @@ def train(
     settings, ModelFileError for a damaged one, and Diverged when a loss, a gradient or a weight stops being
     finite.
     """
+    with torch.random.fork_rng():  # chance inside the model depends on the seed alone, and disturbs nobody's
+        torch.manual_seed(settings.seed)
+        return _train(model, examples, settings, progress, keep, every)
+
+
+def _train(
+    model: Model,
+    examples: Examples,
+    settings: Settings,
+    progress: Progress | None,
+    keep: Path | None,
+    every: int,
+) -> Card:
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     made = optim.optimizers(trained.items(), settings.optimizer, settings.lr, settings.weight_decay)
     device = model.embed.weight.device
@@ -152,6 +165,7 @@ def train(
             "counts": (step, tokens, macs, time.monotonic() - start),
             "recent": list(recent),
             "draw": draw.get_state(),
+            "chance": torch.get_rng_state(),  # of the dropout inside the model
             "weights": {name: value.detach() for name, value in stored.items()},
             "optimizers": [optimizer.state_dict() for optimizer in made],
         }
@@ -164,6 +178,7 @@ def train(
         start -= seconds
         recent.extend(kept["recent"])
         draw.set_state(kept["draw"])
+        torch.set_rng_state(kept["chance"])
         with torch.no_grad():
             for name, value in kept["weights"].items():
                 stored[name].copy_(value)

@@ -1,7 +1,6 @@
 """The runs of the lab, by name: what each does, what it needs, and the figure that it is judged by.
 
-One plain table; a run's module is imported when it runs. `reference` is what others report, with the source;
-`ours` is what was measured here (`benchmarks/lab.json` has the commands), `seconds` the CPU that it took.
+One plain table; a run's module is imported when it runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,16 +14,24 @@ from tinyllm.lab.folder import Folder
 
 
 @dataclass(frozen=True)
-class Run:
-    """`make` is module:function under this package; `config` the defaults that `--set` may change."""
+class Figure:
+    """The metric that a run is judged by: what others report and where, what was measured here (benchmarks/lab.json
+    has the commands; None: not yet), and the seconds of CPU that it took."""
 
-    about: str
-    make: str
     metric: str
     reference: float | None
     source: str
     ours: float | None
     seconds: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """`make` is module:function under this package; `config` the defaults that `--set` may change."""
+
+    about: str
+    make: str
+    figure: Figure
     config: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
 
@@ -55,92 +62,136 @@ def configured(run: Run, changes: Mapping[str, str]) -> dict[str, Any]:
             raise RequestError(
                 f"{name}={text!r} is no {kind.__name__}", hint=f"the default is {config[name]!r}"
             ) from None
+        if kind is int and config[name] < (name == "steps"):  # steps are 1 or more, the rest 0 or more
+            raise RequestError(f"{name}={text!r} is too small", hint=f"the default is {run.config[name]!r}")
     return config
 
 
-def rung(about: str, reference: float | None, source: str, ours: float | None, seconds: int, **change: Any):
+def rung(about: str, figure: Figure, **change: Any) -> Run:
     """A neural rung of the names ladder."""
-    config: dict[str, Any] = {"steps": 3000, "batch": 128, "lr": 3e-3, "optimizer": "muon", "weight_decay": 0.1}
-    config |= {"width": 64, "hidden": 192} | change
-    return Run(about, "names:ladder", "dev_loss", reference, source, ours, seconds, config, ("names.txt",))
+    config: dict[str, Any] = {"steps": 600, "batch": 128, "lr": 6e-3, "optimizer": "muon"}
+    config |= {"weight_decay": 0.1, "dropout": 0.0, "width": 64, "hidden": 192}
+    return Run(about, "names:ladder", figure, config | change, ("names.txt",))
 
 
-_LECTURE = "Karpathy, makemore lecture, part "
+def lecture(part: int) -> str:
+    return f"Karpathy, makemore lecture {part}"
+
 
 RUNS: dict[str, Run] = {
+    "perceptron": Run(
+        "Two weights and a bias in a file learn a line.",
+        "scratch:perceptron",
+        Figure("accuracy", 1.0, "Rosenblatt 1958, for classes that a line divides", ours=1.0, seconds=1),
+        {"points": 200, "epochs": 500},
+    ),
+    "logic": Run(
+        "AND, OR and XOR by one unit and by a hidden layer: the error on XOR.",
+        "scratch:logic",
+        Figure("xor_hidden", 0.01, "aim", ours=1.0435e-05, seconds=4),
+        {"steps": 1000, "hidden": 4},
+    ),
+    "addition": Run(
+        "Adding two numbers, and where what was learned breaks.",
+        "scratch:addition",
+        Figure("tanh_error_1", None, "none reported", ours=0.014462, seconds=3),
+        {"steps": 600, "hidden": 16},
+    ),
+    "moons": Run(
+        "Two half circles told apart by two hidden layers.",
+        "scratch:moons",
+        Figure("accuracy", 1.0, "Karpathy, micrograd demo", ours=1.0, seconds=2),
+        {"steps": 600, "noise": 0.1},
+    ),
+    "deep-gradients": Run(
+        "What of the gradient reaches the first of 60 layers, by everything that matters.",
+        "scratch:deep_gradients",
+        Figure("relu_he_norm_residual", None, "none reported", ours=16.425, seconds=5),
+        {"width": 64},
+    ),
+    "digits-cnn": Run(
+        "Two convolutions written out in NumPy read 8 x 8 digits.",
+        "scratch:digits_cnn",
+        Figure("accuracy", 0.97, "scikit-learn, digits example with a vector machine", ours=None, seconds=60),
+        {"steps": 600, "batch": 32, "lr": 1e-2},
+    ),
+    "scalar-gpt": Run(
+        "A complete GPT on single numbers and on arrays: how many times faster the second is.",
+        "scratch:tiny_gpt",
+        Figure("speedup", 20.0, "aim", ours=None, seconds=60),
+        {"steps": 1000, "batch": 32, "lr": 1e-2, "width": 16, "heads": 4, "layers": 1, "raced": 4},
+        ("names.txt",),
+    ),
     "names-count": Run(
         "A table of counts with modified Kneser-Ney: rung zero of the ladder.",
         "names:count",
-        "dev_loss",
-        1.974,
-        "modified Kneser-Ney of order 6",
-        1.974,
-        5,
+        Figure("dev_loss", 1.974, "modified Kneser-Ney, the same split", ours=1.9746, seconds=3),
         {"orders": 7},
         ("names.txt",),
     ),
     "names-bigram": Run(
         "How often each letter follows each: counted, and found by gradient descent.",
         "names:bigram",
-        "train_loss",
-        2.4541,
-        _LECTURE + "1",
-        None,
-        20,
-        {"steps": 1000, "batch": 256, "lr": 1e-2, "optimizer": "adamw", "weight_decay": 0.0}
+        Figure("train_loss", 2.4541, lecture(1), ours=None, seconds=20),
+        {"steps": 600, "batch": 256, "lr": 1e-2, "optimizer": "adamw", "weight_decay": 0.0, "dropout": 0.0}
         | {"width": 32, "layers": 1, "hidden": 64, "mixer": "none", "ffn": "mlp", "position": "none"},
         ("names.txt",),
     ),
     "names-mlp": rung(
         "A window of three letters and a hidden layer (Bengio 2003).",
-        2.1701,
-        _LECTURE + "2",
-        None,
-        60,
-        layers=1,
-        mixer="window",
-        window=3,
-        ffn="mlp",
-        position="none",
+        Figure("dev_loss", 2.1701, lecture(2), ours=2.1473, seconds=24),
+        **{"layers": 1, "mixer": "window", "window": 3, "ffn": "mlp", "position": "none"},
     ),
     "names-batchnorm": rung(
-        "The same with batch normalisation.",
-        2.1057,
-        _LECTURE + "3",
-        None,
-        60,
-        layers=2,
-        mixer="window none",
-        window=3,
-        ffn="mlp",
-        norm="batch",
-        position="none",
+        "The same with batch normalisation and a second layer.",
+        Figure("dev_loss", 2.1057, lecture(3), ours=None, seconds=60),
+        **{
+            "layers": 2,
+            "mixer": "window none",
+            "window": 3,
+            "ffn": "mlp",
+            "norm": "batch",
+            "position": "none",
+        },
+    ),
+    "names-backprop": Run(
+        "Batch normalisation and all by hand: the largest difference from automatic derivatives.",
+        "scratch:backprop",
+        Figure("gradient_error", 1e-6, "aim", ours=None, seconds=60),
+        {"steps": 12000, "batch": 32, "lr": 0.1, "embed": 10, "hidden": 200},
+        ("names.txt",),
     ),
     "names-wavenet": rung(
         "A tree of convolutions that sees eight letters (van den Oord 2016).",
-        1.9937,
-        _LECTURE + "5",
-        None,
-        90,
-        layers=3,
-        mixer="conv",
-        ffn="mlp",
-        norm="batch",
-        position="none",
+        Figure("dev_loss", 1.9937, lecture(5), ours=None, seconds=90),
+        **{"layers": 3, "mixer": "conv", "ffn": "mlp", "position": "none", "steps": 1200, "dropout": 0.1},
     ),
-    "names-rnn": rung("A plain recurrent net.", None, "none reported", None, 60, layers=1, mixer="rnn"),
-    "names-lstm": rung("An LSTM.", None, "none reported", None, 90, layers=1, mixer="lstm"),
-    "names-gru": rung("A GRU.", None, "none reported", None, 90, layers=1, mixer="gru"),
+    "names-rnn": rung(
+        "A plain recurrent net.",
+        Figure("dev_loss", None, "none reported", ours=None, seconds=90),
+        **{"layers": 1, "mixer": "rnn"},
+    ),
+    "names-lstm": rung(
+        "An LSTM.",
+        Figure("dev_loss", None, "none reported", ours=None, seconds=90),
+        **{"layers": 1, "mixer": "lstm"},
+    ),
+    "names-gru": rung(
+        "A GRU.",
+        Figure("dev_loss", None, "none reported", ours=None, seconds=90),
+        **{"layers": 1, "mixer": "gru"},
+    ),
     "names-transformer": rung(
-        "Four layers of attention, a small Llama.",
-        1.92,
-        "makemore, README",
-        None,
-        180,
-        layers=4,
-        mixer="attention",
-        heads=4,
-        groups=4,
-        position="rope",
+        "Four layers of attention: a small Llama.",
+        Figure("dev_loss", 1.92, "makemore, README", ours=None, seconds=300),
+        **{
+            "layers": 4,
+            "mixer": "attention",
+            "heads": 4,
+            "groups": 4,
+            "dropout": 0.15,
+            "lr": 2e-3,
+            "steps": 3000,
+        },
     ),
 }

@@ -4,6 +4,8 @@ Losses are nats per character, the end of each name included, on the split of th
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
 
+from tinyllm.errors import RequestError
+from tinyllm.lab.chart import axes
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.generate import Sampling, generate
@@ -30,7 +34,7 @@ def encoded(folder: Folder) -> tuple[Letters, list[list[list[int]]]]:
     return letters, [[letters.encode(f"{EDGE}{name}{EDGE}") for name in part] for part in parts]
 
 
-def count(folder: Folder) -> dict[str, float]:
+def count(folder: Folder) -> dict[str, Any]:
     """`names-count`: the table by order; rung zero."""
     letters, (learn, dev, test) = encoded(folder)
     for order in range(1, folder.config["orders"] + 1):
@@ -39,10 +43,12 @@ def count(folder: Folder) -> dict[str, float]:
         folder.log("dev", order, **row)
     orders, losses = folder.curve("dev")
     best = int(np.argmin(losses))
-    figure, axes = _figure("order of the table", "dev loss, nats a character")
-    axes.plot(orders, losses, marker="o")
+    figure, plot = axes("order of the table", "dev loss, nats a character")
+    plot.plot(orders, losses, marker="o")
     folder.plot("orders", figure)
-    figures = {"order": orders[best], "dev_loss": losses[best]}
+    table = CountTable(learn, len(letters), orders[best])
+    figures: dict[str, Any] = {"order": orders[best], "dev_loss": losses[best]}
+    figures["dev_loss_interval"] = interval(-np.log(table.probabilities(dev)), dev)
     figures |= {"test_loss": folder.curve("dev", "test")[1][best]}
     return folder.finish(figures)
 
@@ -65,19 +71,30 @@ def bigram(folder: Folder) -> dict[str, float]:
     return folder.finish(figures, samples=_samples(model, letters))
 
 
-def ladder(folder: Folder) -> dict[str, float]:
+def ladder(folder: Folder) -> dict[str, Any]:
     """A neural rung: the model of `folder.config`, alone and mixed with the count table."""
     letters, (learn, dev, test) = encoded(folder)
     model = _fit(folder, letters, learn, dev)
-    figures = {"train_loss": _mean(losses_of(model, learn[:4000]))}
+    figures: dict[str, Any] = {"train_loss": _mean(losses_of(model, learn[:4000]))}
     table = CountTable(learn, len(letters), ORDER)
     for name, part in (("dev", dev), ("test", test)):
         losses = losses_of(model, part)
         figures[f"{name}_loss"] = _mean(losses)
         figures[f"mixed_{name}_loss"] = mixed(np.exp(-losses), table.probabilities(part))
+        if part is dev:
+            figures |= {"dev_loss_interval": interval(losses, dev), "dev_n": len(losses)}
     figures |= {"count_dev_loss": table.loss(dev), "parameters": model.parameter_count}
     _curves(folder, figures)
     return folder.finish(figures, samples=_samples(model, letters))
+
+
+def interval(losses: Floats, names: Sequence[Sequence[int]]) -> list[float]:
+    """The 95% interval of the mean of `losses`, as if the names, not the characters, had been drawn at random."""
+    lengths = np.array([len(name) - 1 for name in names])
+    sums = np.add.reduceat(losses, np.concatenate(([0], lengths.cumsum()[:-1])))
+    mean = losses.mean()
+    error = float(np.sqrt(((sums - mean * lengths) ** 2).sum()) / len(losses))
+    return [float(mean) - 1.96 * error, float(mean) + 1.96 * error]
 
 
 def mixed(one: Floats, other: Floats) -> float:
@@ -114,10 +131,10 @@ def _fit(
 ) -> Model:
     """A model of the folder's config, trained; its checkpoint is in the folder."""
     config = folder.config
-    names = ("width", "layers", "hidden", "mixer", "norm", "ffn", "position", "window", "heads", "groups")
-    shape = {name: config[name] for name in names if name in config}
+    shape = {field.name: config[field.name] for field in fields(Config) if field.name in config}
     longest = max(map(len, [*learn, *dev]))
     model = Model(Config(len(letters), context=longest, tied=False, **shape), seed=folder.seed)
+    folder.device = _chosen(folder.device)
     model.to(folder.device)
     settings = Settings(
         steps=config["steps"],
@@ -127,7 +144,7 @@ def _fit(
         weight_decay=config["weight_decay"],
         seed=folder.seed,
     )
-    looks = max(1, config["steps"] // 20)
+    looks = max(1, config["steps"] // 10)
     recent: list[float] = []
 
     def progress(step: int, steps: int, loss: float, left: float) -> None:
@@ -155,41 +172,37 @@ def _mean(values: Floats) -> float:
     return float(values.mean())
 
 
+def _chosen(device: str) -> str:
+    """The device that `auto` means here. Raises RequestError for one that the machine lacks."""
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise RequestError("this machine has no CUDA device that torch can use", hint="--device cpu")
+    return ("cuda" if there else "cpu") if device == "auto" else device
+
+
 def _device(model: Model) -> torch.device:
     return model.embed.weight.device
 
 
-def _figure(x: str, y: str):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4))
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _curves(folder: Folder, figures: dict[str, float]) -> None:
-    figure, axes = _figure("step", "nats a character")
+def _curves(folder: Folder, figures: dict[str, Any]) -> None:
+    figure, plot = axes("step", "nats a character")
     for name in ("train", "dev"):
-        axes.plot(*folder.curve(name), label=name)
-    axes.axhline(figures["count_dev_loss"], ls="--", color="grey", label=f"count table, order {ORDER}, dev")
-    axes.axhline(figures["mixed_dev_loss"], ls=":", color="black", label="mixed with the table, dev")
-    axes.set_ylim(top=2.6)
-    axes.legend()
+        plot.plot(*folder.curve(name), label=name)
+    plot.axhline(figures["count_dev_loss"], ls="--", color="grey", label=f"count table, order {ORDER}, dev")
+    plot.axhline(figures["mixed_dev_loss"], ls=":", color="black", label="mixed with the table, dev")
+    plot.set_ylim(top=2.6)
+    plot.legend()
     folder.plot("loss", figure)
 
 
 def _picture(folder: Folder, letters: Letters, table: Floats) -> None:
     """The 27 x 27 table: how often each letter follows each."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 11))
-    axes = figure.add_subplot(xlabel="next", ylabel="letter")
-    axes.imshow(table, cmap="Blues")
-    axes.set_xticks(range(len(letters)), list(letters.letters))
-    axes.set_yticks(range(len(letters)), list(letters.letters))
+    figure, plot = axes("next", "letter", 11, 11)
+    plot.imshow(table, cmap="Blues")
+    plot.set_xticks(range(len(letters)), list(letters.letters))
+    plot.set_yticks(range(len(letters)), list(letters.letters))
     for row, column in np.ndindex(table.shape):
         shade = "white" if table[row, column] > table.max() / 2 else "black"
         number = f"{table[row, column]:.0f}"
-        axes.text(column, row, number, ha="center", va="center", fontsize=6, color=shade)
+        plot.text(column, row, number, ha="center", va="center", fontsize=6, color=shade)
     folder.plot("table", figure)

@@ -1,0 +1,309 @@
+"""Every run at a tiny size, and what happens to a run that is killed, damaged or asked for nonsense."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from matplotlib.figure import Figure
+
+from tinyllm.cli.main import cli
+from tinyllm.errors import ModelFileError, NotFound, RequestError
+from tinyllm.lab import data
+from tinyllm.lab.chart import axes
+from tinyllm.lab.folder import Folder, card, metrics, save_figure
+from tinyllm.lab.letters import Letters, split_names
+from tinyllm.lab.runs import RUNS, configured, find, scratch
+from tinyllm.lab.runs import names as ladder
+
+ROOT = Path(__file__).parents[2]
+NAMES = "ada ben bea cab dan deb eda fae gab hal ida jan abe ann bab dee ed fab gad han ian jed bean eden"
+TINY = {
+    "perceptron": {"points": 30},
+    "logic": {"steps": 5},
+    "addition": {"steps": 5},
+    "moons": {"steps": 5},
+    "deep-gradients": {"width": 4},
+    "digits-cnn": {"steps": 2, "batch": 4},
+    "scalar-gpt": {"steps": 3, "batch": 2, "raced": 1},
+    "names-count": {"orders": 2},
+    "names-bigram": {"steps": 3},
+    "names-backprop": {"steps": 20},
+}
+RUNG = {"steps": 3, "batch": 8, "width": 8, "hidden": 8}
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(monkeypatch):
+    """Drawing takes longer than these runs: what is saved is a word."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: path.write_text("picture"))
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """A folder with a small names.txt that counts as the real one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    content = NAMES.replace(" ", "\n").encode()
+    (folder / "names.txt").write_bytes(content)
+    source = replace(data.SOURCES["names.txt"], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(data.SOURCES, "names.txt", source)
+    return folder
+
+
+@pytest.fixture
+def lab(tmp_path, names, monkeypatch):
+    """The command line, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYLLM_DATA_DIR", str(names))
+
+    def run(*args, code=0):
+        done = CliRunner().invoke(cli, ["lab", *args])
+        assert done.exit_code == code, done.output
+        return done
+
+    return run
+
+
+@pytest.fixture
+def begin(tmp_path, names):
+    def make(name, told=None, fresh=False, seed=0, **changes):
+        config = configured(find(name), {key: str(value) for key, value in changes.items()})
+        return Folder(tmp_path / name, name, config, seed=seed, data_dir=names, told=told, fresh=fresh)
+
+    return make
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_leaves_config_metrics_pictures_and_a_card(name, begin):
+    run = find(name)
+    folder = begin(name, **TINY.get(name, RUNG))
+    figures = run.function()(folder)
+    assert np.isfinite(figures[run.figure.metric])
+    assert json.loads((folder.path / "config.json").read_text())["config"] == folder.config
+    done = card(folder.path)
+    assert done["metrics"] == figures and done["seed"] == 0 and done["machine"]["cores"]
+    pictures = {path.suffix for path in folder.path.iterdir()} & {".png", ".svg"}
+    assert pictures == {".png", ".svg"}
+    if "steps" in run.config and name not in ("logic", "addition", "moons"):
+        assert list(folder.path.glob("checkpoint.*"))
+        assert [row["step"] for row in metrics(folder.path) if row["curve"] == "train"][-1] == folder.config[
+            "steps"
+        ]
+
+
+def test_pictures_are_png_and_svg(tmp_path, monkeypatch):
+    monkeypatch.undo()  # this one is drawn
+    figure, plot = axes("step", "loss")
+    plot.plot([1, 2, 3], [3, 2, 1], label="a curve")
+    plot.legend()
+    save_figure(tmp_path / "loss", figure)
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "a curve" in (tmp_path / "loss.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["names-gru", "names-backprop", "scalar-gpt"])
+def test_a_killed_run_goes_on_to_the_same_figures(name, begin, tmp_path):
+    tiny = {"names-gru": RUNG | {"steps": 20}, "names-backprop": {"steps": 20, "hidden": 8}}.get(
+        name, TINY[name] | {"steps": 20} if name in TINY else {}
+    )
+
+    def kill(what, step, *_):
+        if step == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find(name).function()(begin(name, kill, **tiny))
+    left = tmp_path / name / "metrics.jsonl"
+    assert (before := metrics(tmp_path / name))
+    left.write_text(left.read_text() + '{"curve": "train", "st')  # the kill came in the middle of a line
+    seen = []
+    resumed = find(name).function()(begin(name, lambda what, step, *_: seen.append(step), **tiny))
+    assert 1 not in seen and seen[-1] == 20
+    rows = metrics(tmp_path / name)
+    assert rows[: len(before)] == before
+    assert len({(row["curve"], row["step"]) for row in rows}) == len(rows)
+    whole = find(name).function()(begin(name, fresh=True, **tiny))
+    timed = ("speedup", "scalar_seconds", "tensor_seconds")
+    assert {k: v for k, v in resumed.items() if k not in timed} == {
+        k: v for k, v in whole.items() if k not in timed
+    }
+    assert metrics(tmp_path / name) == rows
+
+
+def test_parts_that_are_done_are_not_done_again(begin):
+    folder = begin("logic", steps=3)
+    assert folder.once("a part", lambda: {"error": 0.5}) == {"error": 0.5}
+    again = begin("logic", steps=3)
+    assert again.once("a part", lambda: pytest.fail("it is done")) == {"error": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("checkpoint.npz", b"PK broken"),
+        ("metrics.jsonl", b"{]\n{}\n"),
+        ("parts.json", b"{"),
+        ("config.json", b"?"),
+    ],
+)
+def test_damaged_files_are_named_with_what_to_do(file, content, begin, tmp_path):
+    find("scalar-gpt").function()(begin("scalar-gpt", **TINY["scalar-gpt"]))
+    (tmp_path / "scalar-gpt" / file).write_bytes(content)
+    (tmp_path / "scalar-gpt" / "card.json").unlink()
+    with pytest.raises(ModelFileError, match="damaged") as told:
+        find("scalar-gpt").function()(begin("scalar-gpt", **TINY["scalar-gpt"]))
+    assert "fresh" in told.value.hint
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(begin, tmp_path):
+    find("scalar-gpt").function()(begin("scalar-gpt", **TINY["scalar-gpt"]))
+    path = tmp_path / "scalar-gpt" / "checkpoint.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="damaged"):
+        scratch._kept(path)
+
+
+def test_a_folder_serves_one_config_and_seed(begin):
+    find("logic").function()(begin("logic", steps=3))
+    with pytest.raises(RequestError, match="steps is 3, not 4"):
+        begin("logic", steps=4)
+    with pytest.raises(RequestError, match="seed is 0, not 1"):
+        begin("logic", steps=3, seed=1)
+    assert begin("logic", steps=3).finished
+    assert begin("logic", steps=4, fresh=True).finished is None
+
+
+def test_fresh_deletes_no_folder_that_is_not_a_runs(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    Folder(tmp_path / "mine", "logic", {}, fresh=True)
+    assert (tmp_path / "mine" / "letter.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, NotFound, "cannot be read"),
+        (b" \n", RequestError, "empty"),
+        (b"anna\n", RequestError, "another file"),
+    ],
+)
+def test_data_that_is_missing_or_wrong_says_where_to_get_it(content, error, message, names):
+    if content is None:
+        (names / "names.txt").unlink()
+    else:
+        (names / "names.txt").write_bytes(content)
+    with pytest.raises(error, match=message) as told:
+        data.read("names.txt", names)
+    source = data.SOURCES["names.txt"]
+    assert source.url in told.value.hint and source.sha256 in told.value.hint
+    with pytest.raises(NotFound, match="no data folder"):
+        data.read("names.txt", None)
+
+
+def test_letters_and_the_split():
+    letters = Letters("banana", ".")
+    assert letters.letters == ".abn" and letters.decode(letters.encode("ban.")) == "ban."
+    with pytest.raises(RequestError, match="cannot spell 'x'"):
+        letters.encode("bax")
+    parts = split_names(NAMES.replace(" ", "\n"))
+    assert [len(part) for part in parts] == [19, 2, 3] and sorted(
+        n for part in parts for n in part
+    ) == sorted(NAMES.split())
+    with pytest.raises(RequestError, match="ten names"):
+        split_names("anna ben")
+
+
+def test_the_losses_of_names_are_those_of_each_alone(begin):
+    folder = begin("names-gru", **RUNG)
+    letters, (learn, *_) = ladder.encoded(folder)
+    model = ladder._fit(folder, letters, learn, [])
+    together = ladder.losses_of(model, learn)
+    apart = np.concatenate([ladder.losses_of(model, [name]) for name in learn])
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+
+
+def test_list_names_reference_source_ours_and_duration(lab):
+    rows = json.loads(lab("list", "--json").stdout)
+    assert [row["name"] for row in rows] == list(RUNS)
+    for row in rows:
+        assert {"reference", "source", "ours", "seconds", "metric", "about"} <= row.keys()
+    assert "names-transformer" in lab("list").stdout
+
+
+def test_figures_of_the_list_are_those_of_the_record():
+    record = json.loads((ROOT / "benchmarks" / "lab.json").read_text())
+    assert set(record) == {name for name, run in RUNS.items() if run.figure.ours is not None}
+    for name, kept in record.items():
+        run, figure = RUNS[name], RUNS[name].figure
+        judged = kept["metrics"][figure.metric]
+        assert figure.ours == pytest.approx(judged["value"], rel=1e-3)
+        assert judged["reference"] == figure.reference
+        assert kept["command"].startswith(f"tinyllm lab run {name}") and kept["machine"] and "seed" in kept
+        assert kept["config"].items() >= run.config.items()
+
+
+def test_run_json_ends_with_one_object_of_metrics(lab):
+    said = lab("run", "names-rnn", "--json", *(f"--set={key}={value}" for key, value in RUNG.items())).stdout
+    figures = json.loads(said.splitlines()[-1])
+    assert figures["dev_loss"] == card(Path("runs/names-rnn"))["metrics"]["dev_loss"]
+    again = lab("run", "names-rnn", *(f"--set={key}={value}" for key, value in RUNG.items()))
+    assert "finished before" in again.stderr and "dev_loss" in again.stdout
+
+
+def test_compare_and_chart_read_what_runs_left(lab):
+    lab("run", "names-count", "--set", "orders=2")
+    lab("run", "names-rnn", "--out", "short", *(f"--set={key}={value}" for key, value in RUNG.items()))
+    both = json.loads(lab("compare", "names-count", "short", "--json").stdout)
+    assert (
+        both["config"]["steps"] == [None, 3]
+        and both["metrics"]["dev_loss"][0] != both["metrics"]["dev_loss"][1]
+    )
+    assert "dev_loss" in lab("compare", "names-count", "short").stdout
+    lab("chart", "names-count", "short", "--out", "all")
+    assert {path.name for path in Path().glob("all.*")} == {"all.png", "all.svg"}
+    assert "tinyllm lab run names-gru" in lab("compare", "names-gru", "short", code=1).stderr
+    lab("run", "logic", "--set", "steps=2")
+    assert "no loss to draw" in lab("chart", "logic", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["names-transfomer"], "did you mean 'names-transformer'"),
+        (["logic", "--set", "step=3"], "no setting 'step'"),
+        (["logic", "--set", "steps=many"], "is no int"),
+        (["logic", "--set", "steps=0"], "too small"),
+        (["logic", "--set", "steps"], "KEY=VALUE"),
+        (["logic", "--device", "tpu"], "not one of"),
+        (["names-transformer", "--set", "heads=5"], "width 64 / heads 5"),
+        (["names-transformer", "--set", "mixer=hyena"], "no mixer 'hyena'"),
+        (["names-transformer", "--set", "width=0"], "1 or more"),
+        (["names-wavenet", "--set", "optimizer=adamw", "--set", "lr=1e37", "--set", "steps=9"], "last good"),
+    ],
+)
+def test_what_cannot_work_is_told_without_a_traceback(args, message, lab):
+    done = CliRunner().invoke(cli, ["lab", "run", *args])
+    assert done.exit_code in (1, 2) and message in done.stderr and "Traceback" not in done.output
+    assert "next:" in done.stderr
+    if "heads=5" in args:  # nothing was begun, so the right config finds no other run in its way
+        assert not list(Path("runs/names-transformer").glob("*.pt"))
+        lab("run", "names-transformer", *(f"--set={key}={value}" for key, value in RUNG.items()))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] not enough memory: you tried to allocate 9 bytes")]
+)
+def test_a_full_memory_says_what_to_make_smaller(error, lab, monkeypatch):
+    def fill(folder):
+        raise error
+
+    monkeypatch.setattr(scratch, "logic", fill)
+    told = lab("run", "logic", code=2).stderr
+    assert "memory is full" in told and "smaller batch" in told
