@@ -73,9 +73,8 @@ class Routing:
             scored = scores(odds, self.right, self.costs, scope.quality) if priced else odds
             return best(scored, odds, first, self.spec.alternatives), scored
 
-        (label, scored), why = take(odds), dict[str, JSON]()
-        if priced:
-            why["scores"] = scored
+        label, scored = take(odds)
+        why: dict[str, JSON] = {"scores": scored} if priced else {}
         if speaks and take(before)[0] != label:
             why["before"] = dict(before)
             why["facts"] = [id_ for id_, of in speaks.items() if label in of]
