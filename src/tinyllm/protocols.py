@@ -310,8 +310,8 @@ class Store(Protocol):
         """The grades of one run or of all, latest first; with `history` also those that were replaced."""
         ...
 
-    async def versions(self, network: str, *, tenant: str = "local") -> Sequence[Version]:
-        """The versions of a network, oldest first; none where it never changed."""
+    async def versions(self, network: str, *, after: int = -1, tenant: str = "local") -> Sequence[Version]:
+        """The versions of a network after a revision, oldest first; none where it did not change."""
         ...
 
     async def promote(

@@ -113,6 +113,14 @@ def test_versions_graphs_and_files_are_compared(home: Path, run: Run) -> None:
         assert run("diff", unknown).exit_code != 0 and "next:" in run("diff", unknown).stderr
 
 
+def test_a_version_is_shown_as_a_graph(run: Run) -> None:
+    learned()
+    told = shown(run, "graph", "1")
+    assert told["models"]["small"]["options"] == {"answers": ["learned"]}
+    assert shown(run, "graph", told["id"]) == told
+    assert run("graph", "7").exit_code == 1
+
+
 def test_a_rollback_asks_and_says_what_becomes_of_traffic(run: Run) -> None:
     learned()
     declined = run("rollback", "0", stdin="n\n")

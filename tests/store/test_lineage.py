@@ -33,6 +33,8 @@ async def test_versions_follow_each_other(store: Store, clock: SetClock) -> None
     first, second = await store.versions("net")
     assert first == replace(FIRST, created=clock.time - 5, changes=[])
     assert second == replace(SECOND, created=clock.time, changes=list(CHANGES))
+    assert await store.versions("net", after=0) == [second]
+    assert await store.versions("net", after=1) == []
     assert await store.versions("other") == await store.versions("net", tenant="b") == []
 
 

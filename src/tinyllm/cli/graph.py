@@ -1,6 +1,7 @@
 """`tinyllm graph`: shows a network, judges a file, writes a first one."""
 
 from difflib import get_close_matches
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinyllm.cli.output import json_flag, note, print_json, settings
+from tinyllm.cli.stored import with_store
 from tinyllm.errors import GraphError
 
 if TYPE_CHECKING:
@@ -35,12 +37,15 @@ def graph() -> None:
 
 
 @graph.command(short_help="Show a network (the default).")
-@click.argument("name", metavar="[NAME|FILE]", required=False)
+@click.argument("name", metavar="[NAME|FILE|VERSION]", required=False)
 @json_flag
 @click.option("--mermaid", "as_mermaid", is_flag=True, help="Print a Mermaid flowchart.")
 @click.option("--svg", metavar="FILE", help="Write a picture; `-` is standard output.")
 def show(name: str | None, as_json: bool, as_mermaid: bool, svg: str | None) -> None:
-    """Example: tinyllm graph starter --svg starter.svg"""
+    """Example: tinyllm graph starter --svg starter.svg
+
+    VERSION is one of `tinyllm history`, or the id of a graph in the store.
+    """
     from tinyllm.cli import pictures
 
     network = _find(name)
@@ -96,8 +101,11 @@ def init(file: Path) -> None:
 
 
 def _find(name: str | None) -> "Graph":
-    """The network called so, or in the file of that name."""
+    """The network called so, in the file of that name, or of that version."""
+    from tinyllm.cli.versions import graph_named, is_stored
     from tinyllm.cli.wiring import load_graph
 
+    if name is not None and is_stored(name):
+        return with_store(partial(graph_named, name=name, settings=settings()))
     chosen = settings(network=name)
     return load_graph(chosen.network, chosen)

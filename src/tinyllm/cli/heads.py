@@ -32,7 +32,7 @@ class Source:
 @dataclass(slots=True)
 class _Seen:
     graph: Graph
-    versions: int
+    versions: Sequence[Version]
     looked: float
 
 
@@ -57,19 +57,19 @@ class Heads:
     async def graph(self, network: str, tenant: str = "local") -> Graph:
         """What the network is for the tenant by now. A new head that cannot run here leaves the old one."""
         seen, now = self._seen.get((network, tenant)), time.monotonic()
-        if seen is not None:
-            if now - seen.looked < FRESH:
-                return seen.graph
-            seen.looked = now  # nobody else needs to look meanwhile
-        versions = await self._store.versions(network, tenant=tenant)
         if seen is None:
-            seen = _Seen(await self._ready(network, versions, tenant), len(versions), now)
+            versions = await self._store.versions(network, tenant=tenant)
+            seen = _Seen(await self._ready(network, versions, tenant), versions, now)
             self._seen[network, tenant] = seen
-        elif len(versions) != seen.versions:
-            seen.versions = len(versions)
-            with suppress(GraphError, ModelFileError, NotFound, SettingsError):
-                self._bases[network] = self._sources[network].read()  # the versions may follow a new file
-                seen.graph = await self._ready(network, versions, tenant)
+        elif now - seen.looked >= FRESH:
+            seen.looked = now  # nobody else needs to look meanwhile
+            known = seen.versions
+            last = known[-1].revision if known else -1
+            if new := await self._store.versions(network, after=last, tenant=tenant):
+                seen.versions = [*known, *new]
+                with suppress(GraphError, ModelFileError, NotFound, SettingsError):
+                    self._bases[network] = self._sources[network].read()  # they may follow a new file
+                    seen.graph = await self._ready(network, seen.versions, tenant)
         return seen.graph
 
     async def _ready(self, network: str, versions: Sequence[Version], tenant: str) -> Graph:

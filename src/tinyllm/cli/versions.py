@@ -146,26 +146,31 @@ async def _differences(
     from tinyllm.graph import diff as differences
     from tinyllm.learning.versions import head_of
 
-    first = await _named(store, before, settings)
+    first = await graph_named(store, before, settings)
     if after is None:
         return differences(first, (await head_of(store, load_file(settings.network))).graph)
-    return differences(first, await _named(store, after, settings))
+    return differences(first, await graph_named(store, after, settings))
 
 
-async def _named(store: "Store", name: str, settings: "Settings") -> "Graph":
+async def graph_named(store: "Store", name: str, settings: "Settings") -> "Graph":
     """The graph of a version, an id or a file. Raises NotFound, GraphError."""
     from tinyllm.cli.wiring import load_file
     from tinyllm.learning.versions import stored
 
-    if re.fullmatch("[0-9a-f]{16}", name):
-        return await stored(store, name)
-    if not _is_revision(name):
+    if not is_stored(name):
         return load_file(name)
+    if not _is_revision(name):
+        return await stored(store, name)
     network = load_file(settings.network).name
     for version in await store.versions(network):
         if version.revision == int(name):
             return await stored(store, version.graph)
     raise NotFound(f"network {network!r} has no version {name}", hint="`tinyllm history` lists them")
+
+
+def is_stored(name: str) -> bool:
+    """Whether a name means a version or the id of a graph, rather than a file."""
+    return _is_revision(name) or bool(re.fullmatch("[0-9a-f]{16}", name))
 
 
 def _is_revision(name: str) -> bool:

@@ -149,8 +149,8 @@ class MemoryStore:
         ]
         return [kept.grade for kept in sorted(found, key=lambda kept: -kept.number)[:limit]]
 
-    async def versions(self, network: str, *, tenant: str = "local") -> Sequence[Version]:
-        return list(self._versions.get((tenant, network), ()))
+    async def versions(self, network: str, *, after: int = -1, tenant: str = "local") -> Sequence[Version]:
+        return [made for made in self._versions.get((tenant, network), ()) if made.revision > after]
 
     async def promote(
         self,

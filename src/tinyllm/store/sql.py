@@ -169,9 +169,9 @@ class SqlStore:
         found = await self._select(f"{_GRADES} WHERE {where} ORDER BY number DESC{page}", *values)
         return [Grade(*row[3:]) for row in found]
 
-    async def versions(self, network: str, *, tenant: str = "local") -> Sequence[Version]:
-        sql = f"{lineage.VERSIONS} WHERE tenant = ? AND network = ? ORDER BY revision"
-        return [lineage.version_of(row) for row in await self._select(sql, tenant, network)]
+    async def versions(self, network: str, *, after: int = -1, tenant: str = "local") -> Sequence[Version]:
+        sql = f"{lineage.VERSIONS} WHERE tenant = ? AND network = ? AND revision > ? ORDER BY revision"
+        return [lineage.version_of(row) for row in await self._select(sql, tenant, network, after)]
 
     async def promote(
         self,
