@@ -10,13 +10,16 @@ Knows nothing about how proposals are made, or how graphs become implementations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.errors import Conflict
 from tinyllm.evidence import Ledger
 from tinyllm.graph import Graph
+from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
+from tinyllm.learning.failures import failures
 from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
 from tinyllm.learning.traffic import SHARES, Outcome
@@ -88,7 +91,7 @@ class Learner:
             found = clusters(seen, seed=self.seed)
             reason = self._nothing_to_do(len(items), found, len(rounds))
             if reason is None:
-                worth = [cluster for cluster in found if self._worth(cluster)]
+                worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
                 proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items)
                 reason = None if proposals else "for what fails, nothing was found that is not tried already"
             if reason is None:
@@ -121,6 +124,20 @@ class Learner:
     def _worth(self, cluster: Cluster) -> bool:
         rules = self.base.learning
         return _failures(cluster) >= rules.failures and cluster.failing >= rules.failing
+
+    async def _blamed(self, head: Head, worth: Sequence[Cluster]) -> Sequence[Cluster]:
+        """The clusters, each with the node that most of its failures are to blame on."""
+        failed = failures(item for cluster in worth for item in cluster.items)
+        found = await blame(failed, head.graph, self.bench, self.right, seed=self.seed)
+        node = {one.item.trace.run_id: one.node for one in found.failures if one.settled}
+        told = [
+            Counter(node[run] for item in cluster.items if (run := item.trace.run_id) in node)
+            for cluster in worth
+        ]
+        return [
+            replace(cluster, node=nodes.most_common(1)[0][0]) if nodes else cluster
+            for cluster, nodes in zip(worth, told, strict=True)
+        ]
 
     async def _propose(self, findings: Findings, items: Sequence[Item]) -> Mapping[str, Proposal]:
         """The proposals that were not decided on this very evidence before, by name."""
