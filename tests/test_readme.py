@@ -33,6 +33,7 @@ REWRITE = "if what is said now is right, `python -m tests.test_readme` writes it
 PAGES = [
     "README.md",
     *(f"docs/{page}.md" for page in ("network-file", "settings", "grades", "learning", "memory")),
+    "docs/lab/README.md",
 ]
 
 
