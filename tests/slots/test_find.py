@@ -52,6 +52,12 @@ def test_numbers(text: str, template: str, values: str) -> None:
     assert read(text) == (template, {f"n{i}": value for i, value in enumerate(values.split())})
 
 
+def test_a_hexadecimal_number_is_neither_product_nor_formula() -> None:
+    assert find("0x1f in decimal").values == {}
+    assert all(slot.kind != "e" for slot in find("5 + 0x1f").values.values())
+    assert find("hex 0x1f").values["w0"].value == "0x1f"
+
+
 @pytest.mark.parametrize(
     ("text", "value", "sort"),
     [

@@ -153,11 +153,14 @@ class _Reader:
     def is_glued(self, at: int) -> bool:
         return 0 < at < len(self.tokens) and self.tokens[at - 1].end == self.tokens[at].start
 
+    def is_hexadecimal(self, at: int) -> bool:
+        """Whether a zero is that of 0x1f."""
+        x = [self.text(at), self.text(at + 1)] == ["0", "x"] and self.is_glued(at + 1)
+        return x and self.is_glued(at + 2)
+
     def is_times(self, at: int) -> bool:
         """Whether an x multiplies: a number, a parenthesis or a variable follows it."""
         following = self.text(at + 1)
-        if self.text(at - 1) == "0" and self.is_glued(at) and self.is_glued(at + 1):
-            return False  # 0x1f
         if following in ("-", "+", "(") or not following:
             return following == "(" and not self.is_glued(at)
         return self.variable(at + 1) is not None or read_number(self.tokens, at + 1) is not None
@@ -209,7 +212,7 @@ class _Reader:
         return None
 
     def atom(self, at: int) -> tuple[str, int] | None:
-        if at >= len(self.tokens):
+        if at >= len(self.tokens) or self.is_hexadecimal(at):
             return None
         token = self.tokens[at]
         if token.text == "(":

@@ -110,6 +110,8 @@ class _Finder:
             return end
         if self.about_text and token.kind == "word":
             return None
+        if token.text == "0" and self.text(at + 1) == "x" and (end := words.read_hex(self.tokens, at)):
+            return end  # 0x1f is no number to calculate with here
         return (
             self.read_date_or_time(at) or self.read_quantity(at) or self.read_unit(at) or self.read_place(at)
         )

@@ -156,40 +156,51 @@ def _chance() -> Iterator[Op]:
 
 
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth last st nd rd th"
-_ROUND = (
-    "ten tens tenth tenths hundred hundreds hundredth hundredths thousand thousands thousandth thousandths"
-)
+_PLACES = "tens tenth tenths hundreds hundredth hundredths thousands thousandth thousandths"
 _DAYS = "mondays tuesdays wednesdays thursdays fridays saturdays sundays"
+_LISTS = "mean median mode total product range largest smallest stdev how_many"
+_MORE = "plus_n minus_n times_n over_n"  # what else is to be computed, with a 1 that may be none
 # Words and phrases that make another question of an operation, which no operation here answers.
 _UNLESS: Mapping[str, str] = {
-    "days_until days_since days_between": f"business weekdays weekends workdays {_DAYS}",
+    "square cube sqrt cbrt factorial log10 ln antilog prime factors reciprocal double triple halve": _MORE,
+    "sqrt cbrt": "n_squared n_cubed",
+    "sqrt": "cube",
+    "square power": "-n_squared -n_to_the -n_to",  # -3 squared is -9 to some and 9 to others
+    "add sub mul div total product": "choose permutations combinations primes binary hex hexadecimal octal",
+    "add sub mul div": "double triple halve squared cubed factorial triangle trapezoid ellipse pyramid",
+    "add total": "of_n_to from_n_to n_through_n squares cubes",  # of all numbers from one to another
+    "factors": "many below under between n_primes sum",
+    "gcd lcm": "factors multiples",
     "round round_whole": "sqrt root square cube log ln times plus minus divided",
     "round": "nearest significant sig",  # `round` counts decimals
-    "round_whole floor ceil": f"{_ROUND} half quarter five cent cents penny",
-    "square power": "-n_squared -n_to_the -n_to",  # -3 squared is -9 to some and 9 to others
+    "round_whole floor ceil": f"{_PLACES} ten hundred thousand half quarter five cent cents penny",
+    "percent_of percent_off percent_more": "mod modulo n%n",  # 17 % 5 is 2 to those who write programs
+    "percent_of what_percent": "%_of_what",  # the whole is asked for
+    "percent_off percent_more": "twice increased_to rose_to grew_to",
+    "to_hex to_octal": "binary",
+    "to_binary": "hex octal",
     "circle_area circle_circumference": "diameter sphere volume cylinder cone",
     "rect_perimeter": "area volume",
+    _LISTS: "even odd positive negative",
     "largest smallest": "second third fourth 2nd 3rd but next th nd rd common multiple factor divisor",
     "stdev": "population",
     "mean mean2": "weighted geometric harmonic speed squared cubed squares cubes",
-    "add mul sub div total product": "choose permutations combinations primes binary hex hexadecimal octal",
-    "add sub mul div": "double triple halve squared cubed triangle trapezoid ellipse pyramid",
-    "add total": "of_n_to from_n_to n_through_n squares cubes",  # of all numbers from one to another
-    "factors": "many below under between n_primes sum",
-    "percent_off percent_more": "twice increased_to rose_to grew_to",
-    "percent_of what_percent": "%_of_what",  # the whole is asked for
-    "to_hex to_octal": "binary",
-    "to_binary": "hex octal",
+    "derive integrate": "second third nd rd th twice partial to_y to_z",
     "compare convert convert_one": "plus minus times added subtract subtracted divided multiplied",
-    "compare convert": "n_of_n",  # half of 3 cups
-    "derive integrate": "second third nd rd th twice partial",
-    "letters count_letter vowels": f"{_ORDINALS} middle before after and_c or_c in_w_and",
-    "reverse": "first_letter last_letter_of",
-    "percent_of percent_off percent_more": "mod modulo n%n",  # 17 % 5 is 2 to those who write programs
+    "compare convert": "n_of_n twice",  # half of 3 cups
+    "convert_sum": "difference minus less subtract",
+    "days_until days_since days_between": f"business weekdays weekends workdays {_DAYS}",
+    "date_of weekday_of days_until days_since": "first second third fourth last_year next_year",
+    "leap_year": "palindrome",
     "now today weekday_today": "in mars moon",  # a place that is not known
     "now_in": "what_day which_day month year",
-    "roll_sides roll_count": "twice",
-    "random_between": "even odd prime n_numbers",
+    "letters count_letter vowels": f"{_ORDINALS} middle before after and_c or_c in_w_and",
+    "spell": "w_of_w plural",
+    "reverse": "first_letter last_letter_of sort alphabetical alphabetically",
+    "sort_letters": "reverse backwards descending",
+    "roll roll_sides roll_count roll_both": "twice highest lowest until",
+    "flip flip_count": "until",
+    "random_between": "even odd prime decimal except n_numbers",
 }
 
 
