@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import httpx
 import uvicorn
 
-from tinyllm.backends.scripted import Scripted
 from tinyllm.cli.wiring import alone
 from tinyllm.engine import Engine
 from tinyllm.graph import Graph, parse
-from tinyllm.protocols import Parts, Store
+from tinyllm.protocols import Backend, Parts, Store
 from tinyllm.server import Access, Limits, Service, Watchers, build_app
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
@@ -27,7 +26,7 @@ class Running:
 
     url: str
     store: Store
-    models: Mapping[str, Scripted]
+    models: Mapping[str, Backend]
 
     def post(self, path: str, body: object, **headers: str) -> httpx.Response:
         return httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
@@ -35,7 +34,7 @@ class Running:
 
 @contextmanager
 def serving(
-    network: str, models: Mapping[str, Scripted], access: Access | None = None, limits: Limits | None = None
+    network: str, models: Mapping[str, Backend], access: Access | None = None, limits: Limits | None = None
 ) -> Iterator[Running]:
     """The server of a YAML text; its answering nodes are served alone, too."""
     graph = parse(network, tools=TOOLS)

@@ -75,7 +75,11 @@ class OpenAI:
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
         deadline = Deadline(self.name, prompt.timeout)
-        response = await self._ask({**chat_body(prompt), **self.options.extra}, deadline)
+        body, patience = {**chat_body(prompt), **self.options.extra}, self.options.first_token_timeout
+        if not prompt.listened:  # hundreds of chunks less to read
+            body["stream"], patience = False, prompt.timeout
+            body.pop("stream_options", None)
+        response = await self._ask(body, deadline, patience)
         assembly = Assembly(self.name)
         self._reading.add(response)
         try:
@@ -90,7 +94,9 @@ class OpenAI:
             self._reading.discard(response)
             response.close()  # of an answer that was left early, this tells the server to stop
 
-    async def _ask(self, body: dict[str, JSON], deadline: Deadline) -> "aiohttp.ClientResponse":
+    async def _ask(
+        self, body: dict[str, JSON], deadline: Deadline, patience: float
+    ) -> "aiohttp.ClientResponse":
         """The response whose body is the answer. Raises BackendError for every status but 200."""
         body["model"] = self.options.model
         while True:
@@ -99,7 +105,7 @@ class OpenAI:
             response = await deadline.wait(
                 self._faults.watch(self._send("POST", "/chat/completions", body)),
                 "did not begin to answer",
-                self.options.first_token_timeout,
+                patience,
             )
             if response.status == 200:
                 return response

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinyllm.engine.request import to_json
@@ -68,6 +69,8 @@ class NodeScope:
         parts: list[str] = []
         last: Chunk | None = None
         final = self.node in self.run.plan.final
+        if not final or self.run.queue is None:
+            prompt = replace(prompt, listened=False)
         async for chunk in backend.stream(prompt):
             if chunk.text:
                 parts.append(chunk.text)
