@@ -31,7 +31,7 @@ def features(text: str, notes: Sequence[str] = (), *, bits: int) -> list[int]:
     return sorted({index & mask for index in found})
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=8_192)  # words, of some 700 bytes each
 def _letters(word: str) -> tuple[int, ...]:
     """The hashes of a word and of the letters in it; of a name with a digit, such as a slot's, of itself."""
     hashes = {crc32(word.encode())}
