@@ -18,7 +18,6 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from tinyllm.lab import checkpoint, optim
 from tinyllm.lab.model import Model
@@ -258,9 +257,12 @@ def _batches(
             batches += [near[i : i + settings.batch] for i in range(0, len(near), settings.batch)]
         shuffle.shuffle(batches)
         for batch in batches:
-            ids = pad_sequence([torch.tensor(example.ids) for example in batch], batch_first=True)
-            learn = pad_sequence([torch.tensor(example.learn) for example in batch], batch_first=True)
-            yield ids, learn, sum(len(example.ids) - 1 for example in batch)
+            longest = max(len(example.ids) for example in batch)
+            fill = [longest - len(example.ids) for example in batch]
+            # One call for the whole batch: a tensor for each example takes longer than a small model's step.
+            ids = torch.tensor([example.ids + (0,) * n for example, n in zip(batch, fill, strict=True)])
+            learn = torch.tensor([example.learn + (False,) * n for example, n in zip(batch, fill, strict=True)])
+            yield ids, learn, ids.numel() - len(batch) - sum(fill)
 
 
 def _drop(ids: Tensor, learn: Tensor, settings: Settings, draw: torch.Generator) -> Tensor:

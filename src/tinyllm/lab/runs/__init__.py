@@ -113,7 +113,7 @@ RUNS: dict[str, Run] = {
         "Two convolutions written out in NumPy read 8 x 8 digits.",
         "scratch:digits_cnn",
         Figure("accuracy", 0.97, "scikit-learn, digits example with a vector machine", ours=None, seconds=60),
-        {"steps": 600, "batch": 32, "lr": 1e-2},
+        {"steps": 1800, "batch": 32, "lr": 1e-2},
     ),
     "scalar-gpt": Run(
         "A complete GPT on single numbers and on arrays: how many times faster the second is.",

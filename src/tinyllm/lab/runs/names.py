@@ -144,7 +144,7 @@ def _fit(
         weight_decay=config["weight_decay"],
         seed=folder.seed,
     )
-    looks = max(1, config["steps"] // 10)
+    looks = max(1, config["steps"] // 6)
     recent: list[float] = []
 
     def progress(step: int, steps: int, loss: float, left: float) -> None:
