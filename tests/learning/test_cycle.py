@@ -8,16 +8,16 @@ import pytest
 
 from tests.learning.things import ABench, a_network
 from tinyllm.engine import fold
-from tinyllm.errors import StoreError
+from tinyllm.errors import BackendUnreachable, ModelFileError, StoreError
 from tinyllm.grading import correction
 from tinyllm.grading.reference import against
-from tinyllm.graph import Graph, put_nodes
+from tinyllm.graph import Graph, Model, put_nodes
 from tinyllm.learning.cycle import Learner, Report, ledger_of
 from tinyllm.learning.items import Item
 from tinyllm.learning.lessons import Lesson, Lessons, study
 from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.trial import Verdict
-from tinyllm.protocols import Store, TrialRow, Version
+from tinyllm.protocols import Parts, Store, TrialRow, Version
 from tinyllm.store import open_store
 from tinyllm.types import Message, Request, Trace
 
@@ -223,6 +223,13 @@ async def test_of_two_learners_one_wins_and_the_other_starts_over() -> None:
     assert not any(done.version for done in report.rounds)
 
 
+async def test_a_file_edited_in_mid_cycle_wins() -> None:
+    base, edited = head(), head(description="by hand")
+    store = await taught(base)
+    report = await a_learner(store, base, swapping("good"), read=lambda: edited).cycle()
+    assert await versions(store) == [] and "by hand" in report.reason
+
+
 async def test_a_version_that_disappoints_is_taken_back_by_itself() -> None:
     base = head()
     store = await taught(base)
@@ -257,6 +264,32 @@ async def test_a_full_disk_in_a_promotion_leaves_the_network_as_it_was(
     with pytest.raises(StoreError, match="full"):
         await a_learner(store, base, swapping("good")).cycle()
     assert await versions(store) == []
+
+
+async def test_a_proposer_that_breaks_and_a_graph_that_cannot_be_built_stop_nothing() -> None:
+    base = head()
+    store = await taught(base)
+
+    async def breaks(findings: Findings) -> list[Proposal]:
+        raise BackendUnreachable("the writer is down")
+
+    async def cannot_be_built(findings: Findings) -> list[Proposal]:
+        models = {**findings.head.models, "lost": Model(backend="learned", model="reader-00")}
+        worker = findings.head.nodes["worker"].model_copy(update={"model": "lost"})
+        return [
+            Proposal("model", "worker", "lost", put_nodes(findings.head, {"worker": worker}, models=models))
+        ]
+
+    class Broken(ABench):
+        def parts(self, graph: Graph) -> Parts:
+            if "lost" in graph.models:
+                raise ModelFileError("the file is gone")
+            return super().parts(graph)
+
+    learner = a_learner(store, base, swapping("good"), bench=Broken(said))
+    report = await replace(learner, proposers=[breaks, cannot_be_built, *learner.proposers]).cycle()
+    assert len(await versions(store)) == 2
+    assert "the writer is down" in report.faults[0] and "the file is gone" in report.faults[1]
 
 
 async def test_one_user_who_forges_feedback_is_capped_and_gains_nothing() -> None:

@@ -173,6 +173,8 @@ def _show(title: str, report: "Report", dry: bool) -> None:
         click.echo(f"  fails at {wrong} of {len(cluster.items)}: {cluster.name} ({cluster.node}){example}")
     for done in report.rounds:
         _show_round(done, dry)
+    for fault in report.faults:
+        click.echo(f"  could not be tried: {plain(fault)}")
     if not (report.rounds and report.rounds[-1].trial and not report.rounds[-1].version):  # said already
         click.echo(f"  {report.reason}")
 
@@ -195,6 +197,7 @@ def _json(report: "Report") -> dict[str, JSON]:
         "failed": report.failed,
         "reason": report.reason,
         "left_out": dict(report.left_out),
+        "faults": list(report.faults),
         "rolled_back": asdict(report.rolled_back) if report.rolled_back else None,
         "clusters": [
             {

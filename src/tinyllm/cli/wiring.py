@@ -248,6 +248,7 @@ async def open_learning(
                 tell,
                 seed=seed,
                 limit=limit,
+                read=partial(load_file, settings.network),
             )
             yield Learning(learner, wired.engine.run, graders)
     finally:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tinyllm.errors import Conflict
+from tinyllm.errors import Conflict, StoreError, TinyLLMError
 from tinyllm.evidence import Ledger
 from tinyllm.graph import Graph
 from tinyllm.learning.blame import blame
@@ -30,6 +30,7 @@ from tinyllm.protocols import Store, TrialRow, Version
 
 PROTECTED = 20  # groups of a node's traffic from which on no change may harm it
 HEAD = "the network as it is"
+ELSEWHERE = "the network changed meanwhile, by another learner or by hand: learn again"
 
 Consent = Callable[[Proposal, Verdict], Awaitable[bool]]
 
@@ -47,7 +48,7 @@ class Round:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a cycle saw and did; `reason` says why it went no further. `left_out` counts the grades of users who
-    gave more than one user may."""
+    gave more than one user may, `faults` are what broke on the way."""
 
     graded: int
     failed: int
@@ -56,12 +57,14 @@ class Report:
     rolled_back: Version | None
     reason: str
     left_out: Mapping[str, int]
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A network, and what it learns with. `consent` is asked before a proven change is adopted; at most
-    `rounds` changes are adopted in a cycle, from the latest `limit` runs."""
+    """A network, and what it learns with. `base` is the graph of its file, which `read` reads again where it may change; `consent` is
+    asked before a proven change is adopted; at most `rounds` changes are adopted in a cycle, from the latest
+    `limit` runs."""
 
     store: Store
     base: Graph
@@ -74,6 +77,7 @@ class Learner:
     seed: int = 0
     limit: int = 1000
     rounds: int = 4
+    read: Callable[[], Graph] | None = None
 
     async def cycle(self, *, dry: bool = False) -> Report:
         """One cycle; a `dry` one proposes and compares, and neither confirms, adopts nor takes back.
@@ -85,6 +89,7 @@ class Learner:
         head = await head_of(self.store, self.base, tenant=self.tenant)
         undone = None if dry else await self._watch(head, items, tryout)
         rounds: list[Round] = []
+        faults: list[str] = []
         while True:
             head = await head_of(self.store, self.base, tenant=self.tenant)
             seen = await _seen(head.graph, among(items, self.base.name, "propose"), tryout)
@@ -92,15 +97,15 @@ class Learner:
             reason = self._nothing_to_do(len(items), found, len(rounds))
             if reason is None:
                 worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
-                proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items)
+                proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items, faults)
                 reason = None if proposals else "for what fails, nothing was found that is not tried already"
             if reason is None:
-                rounds.append(await self._round(head, proposals, items, tryout, dry))
+                rounds.append(await self._round(head, proposals, items, tryout, dry, faults))
                 if rounds[-1].version is not None:
                     continue
                 reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
             failed = sum(not item.passed for item in items)
-            return Report(len(items), failed, found, rounds, undone, reason, left_out)
+            return Report(len(items), failed, found, rounds, undone, reason, left_out, faults)
 
     def _nothing_to_do(self, graded: int, found: Sequence[Cluster], rounds: int) -> str | None:
         rules = self.base.learning
@@ -139,12 +144,24 @@ class Learner:
             for cluster, nodes in zip(worth, told, strict=True)
         ]
 
-    async def _propose(self, findings: Findings, items: Sequence[Item]) -> Mapping[str, Proposal]:
-        """The proposals that were not decided on this very evidence before, by name."""
+    async def _propose(
+        self, findings: Findings, items: Sequence[Item], faults: list[str]
+    ) -> Mapping[str, Proposal]:
+        """The proposals that were not decided on this very evidence before, by name.
+
+        A proposer that breaks leaves the others their say, and the network as it is.
+        """
         last = among(items, self.base.name, "confirm")
         trials = await self.store.trials(self.base.name, tenant=self.tenant)
         decided = {trial.id for trial in trials if trial.state in ("adopted", "rejected")}
-        made = [proposal for proposer in self.proposers for proposal in await proposer(findings)]
+        made: list[Proposal] = []
+        for proposer in self.proposers:
+            try:
+                made += await proposer(findings)
+            except StoreError:
+                raise
+            except TinyLLMError as error:
+                faults.append(str(error))
         new = [p for p in made if _trial_id(findings.head, p.graph, last) not in decided]
         return {f"{number}. {p.edit} {p.node}": p for number, p in enumerate(new, 1)}
 
@@ -155,13 +172,18 @@ class Learner:
         items: Sequence[Item],
         tryout: Tryout,
         dry: bool,
+        faults: list[str],
     ) -> Round:
         select = among(items, self.base.name, "select")
         before = await tryout.answers(head.graph, select, HEAD)
-        found = {
-            name: outcome(select, before, await tryout.answers(p.graph, select, name, p.files))
-            for name, p in proposals.items()
-        }
+        found: dict[str, Outcome] = {}
+        for name, proposal in proposals.items():
+            try:
+                after = await tryout.answers(proposal.graph, select, name, proposal.files)
+            except TinyLLMError as error:  # a candidate that cannot be built
+                faults.append(f"{name}: {error}")
+            else:
+                found[name] = outcome(select, before, after)
         # Select is too small to say what a slice loses: that is for confirm to tell.
         rules = replace(self._rules(select, before), protected={})
         won, rules = self._contest(found, proposals, await self._ledger(), rules)
@@ -224,7 +246,10 @@ class Learner:
         # From here on the look is paid for: a cycle that is cut short comes back to this trial.
         ledger = await self._ledger()
         trial = replace(trial, state="open", number=len(ledger.opened(trial.id).entries))
-        await self.store.put_trial(trial, tenant=self.tenant)
+        try:
+            await self.store.put_trial(trial, tenant=self.tenant)
+        except Conflict:
+            return replace(trial, state="waiting", number=None, verdict=ELSEWHERE), None
         before = await tryout.answers(head.graph, last, HEAD)
         after = await tryout.answers(proposal.graph, last, won.winner or "", proposal.files)
         protected = self._rules(last, before, but=proposal.node).protected
@@ -241,9 +266,12 @@ class Learner:
         elif verdict.adopted:
             trial = replace(trial, state="adopted")
             try:
-                return trial, await adopt(self.store, head, proposal, trial, tenant=self.tenant)
+                version = await adopt(
+                    self.store, head, proposal, trial, base=self.read and self.read(), tenant=self.tenant
+                )
+                return trial, version
             except Conflict:
-                trial = replace(trial, state="rejected", verdict="proven, but the network changed meanwhile")
+                trial = replace(trial, state="rejected", verdict=f"proven, but {ELSEWHERE}")
         await self.store.put_trial(trial, tenant=self.tenant)
         return trial, None
 
