@@ -62,9 +62,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A network, and what it learns with. `base` is the graph of its file, which `read` reads again where it may change; `consent` is
-    asked before a proven change is adopted; at most `rounds` changes are adopted in a cycle, from the latest
-    `limit` runs."""
+    """A network, and what it learns with.
+
+    `base` is the graph of its file, which `read` reads again where it may change. `consent` is asked before a
+    proven change is adopted; at most `rounds` changes are adopted in a cycle, from the latest `limit` runs.
+    """
 
     store: Store
     base: Graph
