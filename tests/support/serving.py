@@ -15,6 +15,7 @@ from tinyllm.engine import Engine
 from tinyllm.graph import Graph, parse
 from tinyllm.protocols import Backend, Parts, Store
 from tinyllm.server import Access, Limits, Service, Watchers, build_app
+from tinyllm.server.protocol import bounded
 from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Request
@@ -50,7 +51,9 @@ def serving(
     engine = Engine(resolve, lambda _: parts, store, watch=watchers)
     service = Service(engine, store, served, watchers, limits or Limits())
     app = build_app(service, access or Access(), started=0.0)
-    config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, http=bounded(), lifespan="off", log_level="critical", timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         thread = threading.Thread(target=asyncio.run, args=(server.serve([sock]),))

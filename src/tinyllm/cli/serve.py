@@ -123,6 +123,8 @@ async def _serve(
 async def _run(app: "ASGIApp", sock: socket.socket, begun: Callable[[], None]) -> bool:
     import uvicorn
 
+    from tinyllm.server.protocol import bounded
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -131,6 +133,7 @@ async def _run(app: "ASGIApp", sock: socket.socket, begun: Callable[[], None]) -
     config = uvicorn.Config(
         app,
         access_log=False,
+        http=bounded(),
         lifespan="off",
         log_level="warning",
         proxy_headers=False,
