@@ -1,5 +1,6 @@
 """`tinyllm serve` as a process: it starts, answers, lets what runs come to its end, and says what is wrong."""
 
+import json
 import os
 import re
 import signal
@@ -38,7 +39,9 @@ def served(*args: str) -> Iterator[tuple[subprocess.Popen[str], OpenAI]]:
     """A serving process and a client of it."""
     command = [sys.executable, "-c", MAIN, "serve", "--port", "0", *args]
     environ = os.environ | {"PYTHONPATH": str(Path(tinyllm.__file__).parents[1])}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    )
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
@@ -57,8 +60,12 @@ def ask(client: OpenAI, question: str) -> str | None:
 
 
 def test_the_starter_network_answers_and_keeps_its_runs(home: Path, run: Run) -> None:
-    with served("--network", "starter") as (_, client):
+    with served("--network", "starter", "--log") as (process, client):
         assert ask(client, "what is 30% off 279") == "30% off 279 is 195.3"
+        assert process.stdout is not None
+        line = json.loads(process.stdout.readline())
+        assert (line["tenant"], line["network"], line["status"]) == ("local", "starter", "answered")
+        assert line["run"] in run("trace", "last").stdout and "279" not in str(line)
         assert "195.3" in run("trace", "last").stdout, "another process sees the run at once"
         assert [model.id for model in client.models.list()][:2] == ["starter", "starter/calculator"]
 

@@ -34,6 +34,7 @@ DRAIN = 30  # seconds that running answers have to end after SIGTERM or Ctrl-C
 @click.option("--allow-origin", "origins", metavar="URL", multiple=True, help="A web page that may ask.")
 @click.option("--running", type=click.IntRange(1), default=64, show_default=True, help="Answers at a time.")
 @click.option("--waiting", type=click.IntRange(0), default=256, show_default=True, help="Requests in line.")
+@click.option("--log", is_flag=True, help="Print a line of JSON for each run.")
 def serve(
     host: str,
     port: int,
@@ -43,6 +44,7 @@ def serve(
     origins: Sequence[str],
     running: int,
     waiting: int,
+    log: bool,
 ) -> None:
     """Example: tinyllm serve --port 8765
 
@@ -67,7 +69,7 @@ def serve(
     access = Access(known, frozenset(origins), keys, trusting=local)
     limits = Limits(running=running, waiting=waiting)
     with listening(host, port) as sock:
-        work = _serve(sock, networks or [chosen.network], chosen, access, limits, keep=not no_store)
+        work = _serve(sock, networks or [chosen.network], chosen, access, limits, keep=not no_store, log=log)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             if runner.run(work):
                 raise click.Abort
@@ -108,15 +110,19 @@ async def _serve(
     limits: "Limits",
     *,
     keep: bool,
+    log: bool,
 ) -> bool:
     """Serve until a signal comes; says whether it was Ctrl-C."""
     from tinyllm.cli.wiring import open_service
     from tinyllm.server import build_app
+    from tinyllm.server.log import logging
 
     async with open_service(networks, chosen, limits, keep=keep) as service:
         host, port = sock.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         app = build_app(service, access, started=time.time())
+        if log:
+            service.watchers.append(logging(click.echo))
         return await _run(app, sock, lambda: note(f"{service.default} answers at {url}/v1"))
 
 
