@@ -261,7 +261,9 @@ def _batches(
             fill = [longest - len(example.ids) for example in batch]
             # One call for the whole batch: a tensor for each example takes longer than a small model's step.
             ids = torch.tensor([example.ids + (0,) * n for example, n in zip(batch, fill, strict=True)])
-            learn = torch.tensor([example.learn + (False,) * n for example, n in zip(batch, fill, strict=True)])
+            learn = torch.tensor(
+                [example.learn + (False,) * n for example, n in zip(batch, fill, strict=True)]
+            )
             yield ids, learn, ids.numel() - len(batch) - sum(fill)
 
 

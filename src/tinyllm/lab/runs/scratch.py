@@ -3,7 +3,7 @@
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -104,32 +104,10 @@ def moons(folder: Folder) -> dict[str, float]:
 def deep_gradients(folder: Folder) -> dict[str, float]:
     """`deep-gradients`: the gradient that reaches the first layer, by depth, activation, init, norm, residual."""
     rows = folder.once("table", lambda: gradients.table(folder.seed, folder.config["width"]))
-    deepest = {
-        (row["activation"], row["init"], row["norm"], row["residual"]): row["reach"]
-        for row in rows
-        if row["depth"] == gradients.DEPTHS[-1]
-    }
-    columns = [
-        (init, norm, residual)
-        for norm in (False, True)
-        for residual in (False, True)
-        for init in gradients.INITS
-    ]
-    lines = [(depth, act) for act in gradients.ACTIVATIONS for depth in gradients.DEPTHS]
-    grid = np.array(
-        [
-            [
-                next(
-                    row["reach"]
-                    for row in rows
-                    if (row["depth"], row["activation"]) == line
-                    and (row["init"], row["norm"], row["residual"]) == column
-                )
-                for column in columns
-            ]
-            for line in lines
-        ]
-    )
+    reached = {tuple(value for key, value in row.items() if key != "reach"): row["reach"] for row in rows}
+    columns = list(product(gradients.INITS, (False, True), (False, True)))
+    lines = list(product(gradients.DEPTHS, gradients.ACTIVATIONS))
+    grid = np.array([[reached[(*line, *column)] for column in columns] for line in lines])
     figure, plot = axes("", "", 11, 6)
     shown = np.log10(np.clip(grid, 1e-12, 1e12))
     picture = plot.imshow(shown, cmap="RdBu_r", vmin=-6, vmax=6, aspect="auto")
@@ -138,14 +116,15 @@ def deep_gradients(folder: Folder) -> dict[str, float]:
     plot.set_yticks(range(len(lines)), [f"{act}, {depth} layers" for depth, act in lines])
     figure.colorbar(picture, label="log10 of the gradient's norm, first layer over last")
     folder.plot("gradients", figure)
+    deepest = gradients.DEPTHS[-1]
     figures = {
-        "sigmoid_xavier": deepest["sigmoid", "xavier", False, False],
-        "tanh_xavier": deepest["tanh", "xavier", False, False],
-        "relu_xavier": deepest["relu", "xavier", False, False],
-        "relu_he": deepest["relu", "he", False, False],
-        "relu_he_norm_residual": deepest["relu", "he", True, True],
+        "sigmoid_xavier": reached[deepest, "sigmoid", "xavier", False, False],
+        "tanh_xavier": reached[deepest, "tanh", "xavier", False, False],
+        "relu_xavier": reached[deepest, "relu", "xavier", False, False],
+        "relu_he": reached[deepest, "relu", "he", False, False],
+        "relu_he_norm_residual": reached[deepest, "relu", "he", True, True],
     }
-    return folder.finish(figures, depth=gradients.DEPTHS[-1], table=rows)
+    return folder.finish(figures, depth=deepest, table=rows)
 
 
 def digits_cnn(folder: Folder) -> dict[str, float]:
@@ -182,19 +161,20 @@ def tiny_gpt(folder: Folder) -> dict[str, float]:
     """`scalar-gpt`: one GPT on two engines: equal gradients, very unequal speed; the fast one learns names."""
     text = folder.text("names.txt")
     letters = Letters(text.replace("\n", ""), EDGE)
-    learn, dev, _ = split_names(text)
-    names = {id(part): [letters.encode(f"{EDGE}{name}{EDGE}")[:17] for name in part] for part in (learn, dev)}
+    learn, dev = (
+        [letters.encode(f"{EDGE}{name}{EDGE}")[:17] for name in part] for part in split_names(text)[:2]
+    )
     config = folder.config
     shape = gpt.Shape(len(letters), config["width"], config["heads"], config["layers"])
     weights = {name: Tensor(data) for name, data in gpt.draw(shape, folder.seed).items()}
-    speeds = folder.once("speed", lambda: _race(shape, folder.seed, names[id(learn)][: config["raced"]]))
+    speeds = folder.once("speed", lambda: _race(shape, folder.seed, learn[: config["raced"]]))
 
     def loss(step: int) -> Tensor:
         rows = np.random.default_rng([folder.seed, step]).integers(len(learn), size=config["batch"])
-        return gpt.loss(weights, shape, _padded([names[id(learn)][row] for row in rows]))
+        return gpt.loss(weights, shape, _padded([learn[row] for row in rows]))
 
     _fit(folder, list(weights.values()), loss)
-    dev_loss = float(gpt.loss(weights, shape, _padded(names[id(dev)])).data)
+    dev_loss = float(gpt.loss(weights, shape, _padded(dev)).data)
     parameters = sum(weight.data.size for weight in weights.values())
     figure, plot = axes("step", "nats a character")
     plot.plot(*folder.curve("train"))
@@ -214,29 +194,25 @@ def backprop(folder: Folder) -> dict[str, float]:
     config = folder.config
     weights = manual.Weights.draw(len(letters), config["embed"], config["hidden"], folder.seed)
     error = folder.once("gradient_error", lambda: _gradient_error(weights, x[:64], y[:64]))
-    state: State = {name.name: getattr(weights, name.name) for name in fields(weights)}
-    state |= {"mean": np.zeros(config["hidden"]), "variance": np.ones(config["hidden"]), "step": np.zeros(())}
-    path, steps = folder.path / "checkpoint.npz", config["steps"]
+    state: State = vars(weights) | {"step": np.array(0)}
+    state |= {"mean": np.zeros(config["hidden"]), "variance": np.ones(config["hidden"])}
+    path, steps, recent = folder.path / "checkpoint.npz", config["steps"], list[float]()
     state |= _kept(path)
-    recent = []
+    weights = manual.Weights(**{name: state[name] for name in vars(weights)})
     for step in range(int(state["step"]), steps):
-        for name in (field.name for field in fields(weights)):
-            setattr(weights, name, state[name])
         rows = np.random.default_rng([folder.seed, step]).integers(len(x), size=config["batch"])
         now, slopes, statistics = manual.loss_and_gradients(weights, x[rows], y[rows])
         rate = config["lr"] * (1 if step < steps * 0.7 else 0.1)
-        for field in fields(weights):
-            state[field.name] = state[field.name] - rate * getattr(slopes, field.name)
+        for name, slope in vars(slopes).items():
+            state[name] -= rate * slope  # in place: the weights and the state are the same arrays
         for name, value in zip(("mean", "variance"), statistics, strict=True):
             state[name] = 0.99 * state[name] + 0.01 * value
-        state["step"] = np.array(step + 1)
         recent.append(now)
         if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
             folder.log("train", step + 1, loss=float(np.mean(recent)))
             folder.tell(folder.run, step + 1, steps, float(np.mean(recent)), 0.0)
             recent.clear()
-            _keep(path, state)
-    weights = manual.Weights(**{field.name: state[field.name] for field in fields(weights)})
+            _keep(path, state | {"step": np.array(step + 1)})
     figures = {"gradient_error": error}
     for name, xs, ys in (("train", x, y), ("dev", dev_x, dev_y)):
         figures[f"{name}_loss"] = manual.loss_with(weights, xs, ys, state["mean"], state["variance"])
@@ -326,7 +302,7 @@ def _gradient_error(weights: manual.Weights, x: gpt.Ids, y: gpt.Ids) -> float:
     import torch.nn.functional as F
 
     _, by_hand, _ = manual.loss_and_gradients(weights, x, y)
-    w = {f.name: torch.tensor(getattr(weights, f.name), requires_grad=True) for f in fields(weights)}
+    w = {name: torch.tensor(value, requires_grad=True) for name, value in vars(weights).items()}
     before = w["c"][torch.tensor(x)].flatten(1) @ w["w1"]
     normal = F.batch_norm(before, None, None, w["gain"], w["shift"], training=True, eps=manual.EPS)
     F.cross_entropy(normal.tanh() @ w["w2"] + w["b2"], torch.tensor(y)).backward()
