@@ -1,6 +1,6 @@
 """Tools against mental arithmetic: the starter network with its calculator, and models that answer alone.
 
-python benchmarks/arithmetic.py --train --models build/arithmetic    trains the plain models (an hour)
+python benchmarks/arithmetic.py --train --models build/arithmetic    trains the plain models (two hours on one core)
 python benchmarks/arithmetic.py --models build/arithmetic            a table, arithmetic.json, docs/arithmetic.svg
 
 Questions add, subtract or multiply two whole numbers of the same length, from 1 to 12 digits, in three
@@ -112,7 +112,7 @@ class Plain:
 
 PLAIN = {
     "plain 1M": Plain(128, 5, 384, 3000, 64, 3e-3, "highest"),
-    "plain 10M": Plain(384, 6, 1088, 1150, 64, 2e-3, "medium"),
+    "plain 10M": Plain(384, 6, 1088, 3600, 64, 2e-3, "medium"),
 }
 
 
