@@ -12,6 +12,7 @@ from tests.server.conftest import NETWORK, big, small
 from tests.support.serving import Running, serving
 from tinyllm.backends.scripted import Scripted
 from tinyllm.protocols import Ticket
+from tinyllm.server.metrics import Metrics
 
 
 @pytest.fixture
@@ -81,13 +82,13 @@ def test_tickets_are_listed_and_settled(fresh: Running) -> None:
         ("POST", "/api/tickets/none", {"answer": " "}, 400),
     ],
 )
-def test_what_is_wrong_is_told(fresh: Running, method: str, path: str, body: object, status: int) -> None:
-    response = httpx.request(method, f"{fresh.url}{path}", json=body)
+def test_what_is_wrong_is_told(pair: Running, method: str, path: str, body: object, status: int) -> None:
+    response = httpx.request(method, f"{pair.url}{path}", json=body)
     assert response.status_code == status and response.json()["error"]["message"]
 
 
 def test_metrics_count_what_runs_did(fresh: Running) -> None:
-    for question in ("hello", "sum it", "refuse", "break"):
+    for question in ("hello", "sum it", "refuse", "break"):  # one run of each status, and a tool
         ask(fresh, question)
     response = httpx.get(f"{fresh.url}/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -113,3 +114,9 @@ def test_metrics_count_what_runs_did(fresh: Running) -> None:
         {"network": "pair", "model": "big", "open": False, "failures": 0},
         {"network": "pair", "model": "small", "open": False, "failures": 1},
     ]
+
+
+def test_large_counts_are_told_in_full() -> None:
+    metrics = Metrics()
+    metrics.count("tinyllm_model_macs_total", ("model", 'a "b"\n'), by=123_456_789_012)
+    assert 'tinyllm_model_macs_total{model="a \\"b\\"\\n"} 123456789012' in metrics.text({})

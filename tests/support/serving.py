@@ -55,8 +55,14 @@ def serving(
         app, http=bounded(), lifespan="off", log_level="critical", timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
+
+    async def serve(sock: socket.socket) -> None:
+        await server.serve([sock])
+        for model in models.values():
+            await model.close()
+
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        thread = threading.Thread(target=asyncio.run, args=(server.serve([sock]),))
+        thread = threading.Thread(target=asyncio.run, args=(serve(sock),))
         thread.start()
         try:
             yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}", store, models)

@@ -107,7 +107,7 @@ class Metrics:
             yield f"# TYPE {name} {kind}"
             for (found, labels), number in sorted([*self.counts.items(), *gauges.items()]):
                 if found == name:
-                    yield f"{name}{_told(labels)} {number:g}"
+                    yield f"{name}{_told(labels)} {number:.15g}"
             for (found, labels), histogram in sorted(self.times.items(), key=lambda item: item[0]):
                 if found == name:
                     yield from _buckets(name, labels, histogram)
