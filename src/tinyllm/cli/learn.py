@@ -67,12 +67,10 @@ def learn(
         for number, why in lessons.bad:
             note(f"line {number} is no lesson and is left out: {why}")
     chosen = settings(network=network)
-    told = _Told(as_json, dry_run)
+    told = Told(as_json, dry_run)
 
     async def work() -> None:
-        async with open_learning(
-            chosen, _Consent(yes, as_json), _progress, seed=seed, limit=last
-        ) as learning:
+        async with open_learning(chosen, Consent(yes, as_json), progress, seed=seed, limit=last) as learning:
             async for title in _moments(learning, lessons, watch, every, seed):
                 told.hear(title, await learning.learner.cycle(dry=dry_run))
 
@@ -94,7 +92,7 @@ async def _moments(
             rows = lessons.rows[first : first + every]
 
             def tell(done: int, of: int, first: int = first) -> None:
-                _progress("asking", first + done, total)
+                progress("asking", first + done, total)
 
             await study(lessons, rows, learning.ask, store, first=first, seed=seed, tell=tell)
             yield f"after {first + len(rows)} of {total} requests"
@@ -109,7 +107,7 @@ async def _moments(
         yield time.strftime("%H:%M")
 
 
-def _progress(what: str, done: int, of: int) -> None:
+def progress(what: str, done: int, of: int) -> None:
     if terminal():
         click.echo(f"\r\x1b[K{what} {done}/{of}", err=True, nl=False)
         if done == of:
@@ -117,7 +115,7 @@ def _progress(what: str, done: int, of: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Consent:
+class Consent:
     """Whether a proven change may be adopted: as the network says, or as the person at the terminal."""
 
     yes: bool
@@ -128,11 +126,11 @@ class _Consent:
             return True
         if proposal.graph.learning.adopt == "never" or self.as_json or not terminal():
             return False
-        note(f"proven: {proposal.reason}. {verdict.reason}")
+        note(f"{proposal.reason}. {verdict.reason}")
         return click.confirm("adopt it?", err=True)
 
 
-class _Told:
+class Told:
     """What is said of the cycles, as text when they end or as JSON at the end."""
 
     def __init__(self, as_json: bool, dry: bool) -> None:

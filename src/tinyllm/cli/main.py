@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "failures": ("failures", "See which answers were wrong, of which kind, and by whose fault."),
     "memory": ("memory", "See and change what networks remember of you."),
     "learn": ("learn", "Find what fails, try changes, adopt what is proven."),
+    "teach": ("teach", "Bring examples of what the network should answer, and let it learn them."),
     "history": ("versions", "See what the network has become, version by version."),
     "trials": ("trials", "See which changes were tried, and what each showed."),
     "diff": ("versions", "See in what two versions or files differ."),

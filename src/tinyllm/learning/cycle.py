@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 
 from tinyllm.errors import Conflict, StoreError, TinyLLMError
 from tinyllm.evidence import Ledger
+from tinyllm.grading import node_of
 from tinyllm.graph import Graph
 from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
 from tinyllm.learning.items import Item, among, capped, gather
+from tinyllm.learning.lessons import Lessons
 from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
 from tinyllm.learning.traffic import SHARES, Outcome
 from tinyllm.learning.trial import Contest, Rules, Verdict, confirm, contest, watch
@@ -65,7 +67,8 @@ class Learner:
     """A network, and what it learns with.
 
     `base` is the graph of its file, which `read` reads again where it may change. `consent` is asked before a
-    proven change is adopted; at most `rounds` changes are adopted in a cycle, from the latest `limit` runs.
+    proven change is adopted; at most `rounds` changes are adopted in a cycle, from the latest `limit` runs. What
+    fails of the `taught` lessons is worth a proposal, however little it is.
     """
 
     store: Store
@@ -79,6 +82,7 @@ class Learner:
     seed: int = 0
     limit: int = 1000
     rounds: int = 4
+    taught: Lessons | None = None
     read: Callable[[], Graph] | None = None
 
     async def cycle(self, *, dry: bool = False) -> Report:
@@ -90,13 +94,17 @@ class Learner:
         tryout = Tryout(self.bench, self.right, self.tell)
         head = await head_of(self.store, self.base, tenant=self.tenant)
         undone = None if dry else await self._watch(head, items, tryout)
+        failed = sum(not item.passed for item in items)
         rounds: list[Round] = []
         faults: list[str] = []
         while True:
             head = await head_of(self.store, self.base, tenant=self.tenant)
-            seen = await _seen(head.graph, among(items, self.base.name, "propose"), tryout)
-            found = clusters(seen, seed=self.seed)
-            reason = self._nothing_to_do(len(items), found, len(rounds))
+            seen = await seen_by(head.graph, among(items, self.base.name, "propose"), tryout)
+            taught = taught_cluster(item for item in seen if self.taught and self.taught.hold(item.request))
+            known = {item.trace.run_id for cluster in taught for item in cluster.items}
+            others = [item for item in seen if item.trace.run_id not in known]
+            found = [*taught, *clusters(others, seed=self.seed)]
+            reason = self._nothing_to_do(len(items), failed, found, len(rounds))
             if reason is None:
                 worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
                 proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items, faults)
@@ -106,10 +114,9 @@ class Learner:
                 if rounds[-1].version is not None:
                     continue
                 reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
-            failed = sum(not item.passed for item in items)
             return Report(len(items), failed, found, rounds, undone, reason, left_out, faults)
 
-    def _nothing_to_do(self, graded: int, found: Sequence[Cluster], rounds: int) -> str | None:
+    def _nothing_to_do(self, graded: int, failed: int, found: Sequence[Cluster], rounds: int) -> str | None:
         rules = self.base.learning
         if rounds >= self.rounds:
             return f"{rounds} changes are enough for one cycle"
@@ -117,20 +124,22 @@ class Learner:
             return "no answer is graded yet"
         if any(map(self._worth, found)):
             return None
+        if not failed:
+            return "nothing fails"
         most = max((_failures(cluster) for cluster in found), default=0)
-        if not most:
-            return "nothing fails among the requests that proposals are made from"
         if most < rules.failures:
+            missing = math.ceil((rules.failures - most) / SHARES["propose"])
             return (
-                f"no kind of request failed often enough: {most} times at most where proposals are made, "
-                f"and {rules.failures} are needed (about {math.ceil((rules.failures - most) / SHARES['propose'])}"
-                " more graded failures of one kind)"
+                f"too little evidence: about {missing} more graded failures of one kind are missing before a change "
+                f"is proposed ({rules.failures} are needed among the {SHARES['propose']:.0%} of requests that "
+                f"proposals are made from, and there are {most})"
             )
         return f"what fails is less than {rules.failing:.0%} of its kind"
 
     def _worth(self, cluster: Cluster) -> bool:
         rules = self.base.learning
-        return _failures(cluster) >= rules.failures and cluster.failing >= rules.failing
+        enough = _failures(cluster) >= rules.failures and cluster.failing >= rules.failing
+        return enough or cluster.taught
 
     async def _blamed(self, head: Head, worth: Sequence[Cluster]) -> Sequence[Cluster]:
         """The clusters, each with the node that most of its failures are to blame on."""
@@ -149,13 +158,16 @@ class Learner:
     async def _propose(
         self, findings: Findings, items: Sequence[Item], faults: list[str]
     ) -> Mapping[str, Proposal]:
-        """The proposals that were not decided on this very evidence before, by name.
-
-        A proposer that breaks leaves the others their say, and the network as it is.
-        """
+        """The proposals that were not decided on this very evidence before, by name."""
         last = among(items, self.base.name, "confirm")
         trials = await self.store.trials(self.base.name, tenant=self.tenant)
         decided = {trial.id for trial in trials if trial.state in ("adopted", "rejected")}
+        made = await self.made(findings, faults)
+        new = [p for p in made if trial_id(findings.head, p.graph, last) not in decided]
+        return {f"{number}. {p.edit} {p.node}": p for number, p in enumerate(new, 1)}
+
+    async def made(self, findings: Findings, faults: list[str]) -> list[Proposal]:
+        """What the proposers propose; one that breaks leaves the others their say, and adds to `faults`."""
         made: list[Proposal] = []
         for proposer in self.proposers:
             try:
@@ -164,8 +176,7 @@ class Learner:
                 raise
             except TinyLLMError as error:
                 faults.append(str(error))
-        new = [p for p in made if _trial_id(findings.head, p.graph, last) not in decided]
-        return {f"{number}. {p.edit} {p.node}": p for number, p in enumerate(new, 1)}
+        return made
 
     async def _round(
         self,
@@ -227,7 +238,7 @@ class Learner:
         """The winner's one look at confirm, and the network with it where that proves it and a person agrees."""
         last = among(items, self.base.name, "confirm")
         trial = TrialRow(
-            _trial_id(head.graph, proposal.graph, last),
+            trial_id(head.graph, proposal.graph, last),
             self.base.name,
             proposal.edit,
             proposal.node,
@@ -316,7 +327,7 @@ def ledger_of(trials: Iterable[TrialRow]) -> Ledger:
     return ledger
 
 
-async def _seen(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item]:
+async def seen_by(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item]:
     """The items as the head answers them, where somebody can tell whether that is right."""
     answers = await tryout.answers(head, items, "what fails")
     seen = []
@@ -328,11 +339,20 @@ async def _seen(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item
     return seen
 
 
+def taught_cluster(items: Iterable[Item]) -> list[Cluster]:
+    """What failed of what a person brought, as one cluster of the node where most of it failed; none if nothing."""
+    failed = tuple(item for item in items if not item.passed)
+    if not failed:
+        return []
+    node = Counter(node_of(item.trace) for item in failed).most_common(1)[0][0]
+    return [Cluster("what is taught", node, failed, (failed[0].request.text,), taught=True)]
+
+
 def _failures(cluster: Cluster) -> int:
     return sum(not item.passed for item in cluster.items)
 
 
-def _trial_id(head: Graph, candidate: Graph, last: Sequence[Item]) -> str:
+def trial_id(head: Graph, candidate: Graph, last: Sequence[Item]) -> str:
     """One trial is one change of one network, held against one body of evidence."""
     text = "\n".join((head.id, candidate.id, *sorted(item.trace.run_id for item in last)))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

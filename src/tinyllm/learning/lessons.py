@@ -41,6 +41,10 @@ class Lessons:
     rows: Sequence[Lesson]
     bad: Sequence[tuple[int, str]]
 
+    def hold(self, request: Request) -> bool:
+        """Whether a request is one of these lessons, put by `study`."""
+        return (request.session or "").rpartition(" ")[0] == self.name
+
 
 def read_lessons(path: Path) -> Lessons:
     """The lessons in a file of JSON lines with `query` and `answer`.

@@ -37,12 +37,16 @@ class Bench(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Requests of one node that are alike. `failing` is the share that failed; `items` are all of them."""
+    """Requests of one node that are alike. `failing` is the share that failed; `items` are all of them.
+
+    A `taught` one holds what a person brought and the node got wrong: it is worth a proposal at any size.
+    """
 
     name: str
     node: str
     items: tuple[Item, ...]
     examples: tuple[str, ...] = ()
+    taught: bool = False
 
     @property
     def failing(self) -> float:

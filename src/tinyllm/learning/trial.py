@@ -14,6 +14,9 @@ from typing import Any
 from tinyllm.evidence import Ledger, Tally, Test, betting, e_value, gain_interval, mcnemar, required_pairs
 from tinyllm.learning.traffic import SHARES, Outcome, Part
 
+HELD = 2  # failing examples that must be kept back, at least, from a change that a person vouches for
+WRONG = 5  # of so many of them, one may still be wrong
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -21,7 +24,8 @@ class Rules:
 
     `protected` gives for a slice the share of its pairs that may turn from pass to fail. `gain` is the smallest
     gain that is worth proving, `power` the chance of proving it. With a `margin` the change is one that saves:
-    it must cost less than the head, and is proven to pass at most that share less often.
+    it must cost less than the head, and is proven to pass at most that share less often. `lost` is the share of
+    all pairs that a change may lose where a person vouches for it.
     """
 
     cost_cap: float
@@ -31,6 +35,7 @@ class Rules:
     margin: float = 0.0
     select_pairs: int = 30
     slice_pairs: int = 20
+    lost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
 
     Where changes are to save, the cheapest that loses less than the margin; of equals the one that gains most.
     """
-    evidence = {name: _data(outcome) for name, outcome in rivals.items()}
+    evidence = {name: as_data(outcome) for name, outcome in rivals.items()}
     pairs = min((outcome.tally.pairs for outcome in rivals.values()), default=0)
     if pairs < rules.select_pairs:
         missing = rules.select_pairs - pairs
@@ -143,8 +148,45 @@ def watch(version: str, outcome: Outcome, ledger: Ledger, rules: Rules) -> tuple
     reason = (
         f"{'stays' if stays else 'rolled back'}: {worst}, {_words(tallies[worst])}; {_test(p_value, level)}"
     )
-    evidence = {"trial": version, "test": "betting", "p_value": p_value, "level": level, **_data(outcome)}
+    evidence = {"trial": version, "test": "betting", "p_value": p_value, "level": level, **as_data(outcome)}
     return Verdict(stays, reason, 0, evidence), ledger if stays else ledger.closed(version, proven=True)
+
+
+def vouch(trial: str, candidate: str, held: Tally, older: Outcome, rules: Rules) -> Verdict:
+    """The verdict on a candidate that a person vouches for: it is theirs, no ledger pays, and nothing is proven.
+
+    `held` are the person's examples that it was not made from: all but a fifth must come out right. `older` is
+    graded traffic that it was not made from either, where it may lose no more than the share `rules.lost` overall
+    and the protected slices allow. With too few of those pairs there is no look.
+    """
+    pairs, right = older.tally.pairs, held.gains
+    if pairs < rules.select_pairs:
+        missing = math.ceil((rules.select_pairs - pairs) / (1 - SHARES["propose"]))
+        reason = (
+            f"too little is known of what it would lose: {pairs} kinds of older graded requests can be held against "
+            f"it, and {rules.select_pairs} are needed (about {missing} more graded requests)"
+        )
+        return Verdict(False, reason, missing, {"trial": trial, "candidate": candidate})
+    faults = [*_faults(older, rules)]
+    if older.tally.losses > math.floor(rules.lost * pairs + 1e-9):
+        faults.append(f"older traffic loses {older.tally.losses} of {pairs}")
+    if held.pairs < HELD:
+        faults.append(f"{held.pairs} failing examples could be kept back, and {HELD} are needed: bring more")
+    if held.pairs - right > held.pairs // WRONG:
+        faults.append(f"{held.pairs - right} of the examples kept back are still wrong")
+    why = (
+        f"{right} of {held.pairs} examples right that it was not made from; "
+        f"older traffic: {_words(older.tally)}"
+    )
+    evidence = {
+        "trial": trial,
+        "candidate": candidate,
+        "faults": faults,
+        "held": asdict(held),
+        **as_data(older),
+    }
+    head = "taught and vouched for, not proven" if not faults else "not adopted"
+    return Verdict(not faults, "; ".join((f"{head}: {why}", *faults)), 0, evidence)
 
 
 def _judge(trial: str, candidate: str, test: Test, outcome: Outcome, ledger: Ledger, rules: Rules) -> Verdict:
@@ -155,7 +197,7 @@ def _judge(trial: str, candidate: str, test: Test, outcome: Outcome, ledger: Led
     adopted = proven and not faults
     evidence = {"trial": trial, "candidate": candidate, "p_value": p_value, "level": level}
     evidence |= {"test": "mcnemar" if test is mcnemar else "betting", "margin": rules.margin}
-    evidence |= {"faults": list(faults), **_data(outcome)}
+    evidence |= {"faults": list(faults), **as_data(outcome)}
     return Verdict(adopted, f"{'adopted' if adopted else 'not adopted'}: {why}", 0, evidence)
 
 
@@ -205,7 +247,8 @@ def _test(p_value: float, level: float) -> str:
     return f"p {p_value:.2g} {'within' if p_value <= level else 'above'} {level:.2g}"
 
 
-def _data(outcome: Outcome) -> dict[str, Any]:
+def as_data(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain data, with its gain and that one's interval."""
     tally = outcome.tally
     figures = {"pairs": tally.pairs, "gain": tally.gain, "gain_interval": list(gain_interval(tally))}
     return figures | asdict(outcome)
