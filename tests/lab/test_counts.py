@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tinyllm.lab.counts import CountTable
-from tinyllm.lab.runs.names import interval, mixed
+from tinyllm.lab.letters import interval
+from tinyllm.lab.runs.names import mixed
 
 TEXTS = ["abracadabra", "cadabra", "abba", "dab", "barbara", "cab", "a", "baobab", "abracadabra"]
 IDS = [[0] + [ord(letter) - 96 for letter in text] + [0] for text in TEXTS]
@@ -92,6 +93,6 @@ def test_a_mixture_is_better_than_either_where_they_complement_each_other():
 
 def test_the_interval_is_that_of_names_not_of_characters():
     losses = np.array([1.0, 1.0, 3.0, 3.0] * 100)
-    low, high = interval(losses, [[0, 1, 0]] * 200)
+    low, high = interval(losses, [2] * 200)
     assert (low + high) / 2 == pytest.approx(2.0)
     assert high - low == pytest.approx(2 * 1.96 / math.sqrt(200), rel=1e-6)

@@ -71,7 +71,7 @@ def test_decoding_in_pieces_equals_the_full_forward_pass(name, plan, build, ids)
 
 
 @pytest.mark.filterwarnings("ignore:TF32")  # said by torch when oneDNN is switched off
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("plan", PLANS[1:3])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_cost_is_what_a_profiler_counts(name, plan, build, ids):
     (model, extra), cache = build(name), Cache()

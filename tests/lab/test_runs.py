@@ -15,7 +15,7 @@ from tinyllm.errors import ModelFileError, NotFound, RequestError
 from tinyllm.lab import data
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder, card, metrics, save_figure
-from tinyllm.lab.letters import Letters, split_names
+from tinyllm.lab.letters import Letters, encoded_names, split_names
 from tinyllm.lab.runs import RUNS, configured, find, scratch
 from tinyllm.lab.runs import names as ladder
 
@@ -32,6 +32,7 @@ TINY = {
     "names-count": {"orders": 2},
     "names-bigram": {"steps": 3},
     "names-backprop": {"steps": 20},
+    "shakespeare-count": {"orders": 2},
 }
 RUNG = {"steps": 3, "batch": 8, "width": 8, "hidden": 8}
 
@@ -44,13 +45,13 @@ def quick_pictures(monkeypatch):
 
 @pytest.fixture
 def names(tmp_path, monkeypatch):
-    """A folder with a small names.txt that counts as the real one."""
+    """A folder with small data sets that count as the real ones."""
     folder = tmp_path / "data"
     folder.mkdir()
-    content = NAMES.replace(" ", "\n").encode()
-    (folder / "names.txt").write_bytes(content)
-    source = replace(data.SOURCES["names.txt"], sha256=hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(data.SOURCES, "names.txt", source)
+    for name, text in (("names.txt", NAMES.replace(" ", "\n")), ("tinyshakespeare.txt", NAMES * 20)):
+        (folder / name).write_bytes(text.encode())
+        source = replace(data.SOURCES[name], sha256=hashlib.sha256(text.encode()).hexdigest())
+        monkeypatch.setitem(data.SOURCES, name, source)
     return folder
 
 
@@ -222,7 +223,7 @@ def test_letters_and_the_split():
 
 def test_the_losses_of_names_are_those_of_each_alone(begin):
     folder = begin("names-gru", **RUNG)
-    letters, (learn, *_) = ladder.encoded(folder)
+    letters, (learn, *_) = encoded_names(folder.text("names.txt"))
     model = ladder._fit(folder, letters, learn, [])
     together = ladder.losses_of(model, learn)
     apart = np.concatenate([ladder.losses_of(model, [name]) for name in learn])

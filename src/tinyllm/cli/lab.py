@@ -48,7 +48,7 @@ def list_runs(as_json: bool) -> None:
     click.echo(f"{'run':18}{'figure':22}{'reference':>10}{'ours':>10}{'time':>8}  about")
     for name, run in RUNS.items():
         figure = run.figure
-        shown = "".join(f"{'-' if x is None else f'{x:.5g}':>10}" for x in (figure.reference, figure.ours))
+        shown = "".join(f"{'-' if x is None else f'{x:.4g}':>10}" for x in (figure.reference, figure.ours))
         click.echo(f"{name:18}{figure.metric:22}{shown}{_duration(figure.seconds):>8}  {run.about}")
     return None
 

@@ -1,7 +1,10 @@
-"""Characters as token ids: the vocabulary of the small language models. It knows nothing about models."""
+"""Characters as token ids, the split of names, and the interval of a loss. It knows nothing about models."""
 
 import random
 from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tinyllm.errors import RequestError
 
@@ -43,3 +46,18 @@ def split_names(text: str) -> tuple[list[str], list[str], list[str]]:
     random.Random(42).shuffle(names)
     one, two = int(0.8 * len(names)), int(0.9 * len(names))
     return names[:one], names[one:two], names[two:]
+
+
+def encoded_names(text: str) -> tuple[Letters, list[list[list[int]]]]:
+    """The vocabulary of names, and the ids of train, dev and test; every name stands between two edges."""
+    letters = Letters(text.replace("\n", ""), EDGE)
+    return letters, [[letters.encode(f"{EDGE}{name}{EDGE}") for name in part] for part in split_names(text)]
+
+
+def interval(losses: NDArray[np.float64], lengths: Sequence[int]) -> list[float]:
+    """The 95% interval of the mean of `losses`, as if texts of these `lengths`, not characters, were drawn."""
+    sizes = np.array(lengths)
+    sums = np.add.reduceat(losses, np.concatenate(([0], sizes.cumsum()[:-1])))
+    mean = float(losses.mean())
+    error = float(np.sqrt(((sums - mean * sizes) ** 2).sum()) / len(losses))
+    return [mean - 1.96 * error, mean + 1.96 * error]

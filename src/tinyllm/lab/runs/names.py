@@ -1,4 +1,4 @@
-"""The ladder of language models on names: a count table, then neural rungs, each one a configuration.
+"""The ladder of language models on names: neural rungs, each one a configuration, beside the count table.
 
 Losses are nats per character, the end of each name included, on the split of the makemore lectures.
 """
@@ -18,7 +18,7 @@ from tinyllm.lab.chart import axes
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.generate import Sampling, generate
-from tinyllm.lab.letters import EDGE, Letters, split_names
+from tinyllm.lab.letters import EDGE, Letters, encoded_names, interval
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.train import Example, Settings, train
 
@@ -26,39 +26,12 @@ ORDER = 6  # of the count table that models are mixed with: the best one on the 
 Floats = NDArray[np.float64]
 
 
-def encoded(folder: Folder) -> tuple[Letters, list[list[list[int]]]]:
-    """The vocabulary, and the ids of train, dev and test; every name stands between two edges."""
-    text = folder.text("names.txt")
-    letters = Letters(text.replace("\n", ""), EDGE)
-    parts = split_names(text)
-    return letters, [[letters.encode(f"{EDGE}{name}{EDGE}") for name in part] for part in parts]
-
-
-def count(folder: Folder) -> dict[str, Any]:
-    """`names-count`: the table by order; rung zero."""
-    letters, (learn, dev, test) = encoded(folder)
-    for order in range(1, folder.config["orders"] + 1):
-        table = CountTable(learn, len(letters), order)
-        row = {"loss": table.loss(dev), "test": table.loss(test), "entries": table.entries}
-        folder.log("dev", order, **row)
-    orders, losses = folder.curve("dev")
-    best = int(np.argmin(losses))
-    figure, plot = axes("order of the table", "dev loss, nats a character")
-    plot.plot(orders, losses, marker="o")
-    folder.plot("orders", figure)
-    table = CountTable(learn, len(letters), orders[best])
-    figures: dict[str, Any] = {"order": orders[best], "dev_loss": losses[best]}
-    figures["dev_loss_interval"] = interval(-np.log(table.probabilities(dev)), dev)
-    figures |= {"test_loss": folder.curve("dev", "test")[1][best]}
-    return folder.finish(figures)
-
-
 def bigram(folder: Folder) -> dict[str, float]:
     """`names-bigram`: all names counted in a 27 x 27 table, and a neural model that finds the same table.
 
     The lecture measures on the names that it counts, so the losses here are of training.
     """
-    letters, parts = encoded(folder)
+    letters, parts = encoded_names(folder.text("names.txt"))
     everything = [name for part in parts for name in part]
     table = np.zeros((len(letters), len(letters)))
     for name in everything:
@@ -73,7 +46,7 @@ def bigram(folder: Folder) -> dict[str, float]:
 
 def ladder(folder: Folder) -> dict[str, Any]:
     """A neural rung: the model of `folder.config`, alone and mixed with the count table."""
-    letters, (learn, dev, test) = encoded(folder)
+    letters, (learn, dev, test) = encoded_names(folder.text("names.txt"))
     model = _fit(folder, letters, learn, dev)
     figures: dict[str, Any] = {"train_loss": _mean(losses_of(model, learn[:4000]))}
     table = CountTable(learn, len(letters), ORDER)
@@ -82,19 +55,11 @@ def ladder(folder: Folder) -> dict[str, Any]:
         figures[f"{name}_loss"] = _mean(losses)
         figures[f"mixed_{name}_loss"] = mixed(np.exp(-losses), table.probabilities(part))
         if part is dev:
-            figures |= {"dev_loss_interval": interval(losses, dev), "dev_n": len(losses)}
+            figures["dev_loss_interval"] = interval(losses, [len(name) - 1 for name in dev])
+            figures["dev_n"] = len(losses)
     figures |= {"count_dev_loss": table.loss(dev), "parameters": model.parameter_count}
     _curves(folder, figures)
     return folder.finish(figures, samples=_samples(model, letters))
-
-
-def interval(losses: Floats, names: Sequence[Sequence[int]]) -> list[float]:
-    """The 95% interval of the mean of `losses`, as if the names, not the characters, had been drawn at random."""
-    lengths = np.array([len(name) - 1 for name in names])
-    sums = np.add.reduceat(losses, np.concatenate(([0], lengths.cumsum()[:-1])))
-    mean = losses.mean()
-    error = float(np.sqrt(((sums - mean * lengths) ** 2).sum()) / len(losses))
-    return [float(mean) - 1.96 * error, float(mean) + 1.96 * error]
 
 
 def mixed(one: Floats, other: Floats) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from tinyllm.errors import ModelFileError, SettingsError
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.letters import EDGE, Letters, split_names
+from tinyllm.lab.letters import encoded_names
 from tinyllm.lab.scratch import backprop as manual
 from tinyllm.lab.scratch import gpt, gradients, nets
 from tinyllm.lab.scratch.perceptron import Perceptron
@@ -159,11 +159,8 @@ def digits_cnn(folder: Folder) -> dict[str, float]:
 
 def tiny_gpt(folder: Folder) -> dict[str, float]:
     """`scalar-gpt`: one GPT on two engines: equal gradients, very unequal speed; the fast one learns names."""
-    text = folder.text("names.txt")
-    letters = Letters(text.replace("\n", ""), EDGE)
-    learn, dev = (
-        [letters.encode(f"{EDGE}{name}{EDGE}")[:17] for name in part] for part in split_names(text)[:2]
-    )
+    letters, parts = encoded_names(folder.text("names.txt"))
+    learn, dev = ([name[:17] for name in part] for part in parts[:2])
     config = folder.config
     shape = gpt.Shape(len(letters), config["width"], config["heads"], config["layers"])
     weights = {name: Tensor(data) for name, data in gpt.draw(shape, folder.seed).items()}
@@ -184,13 +181,8 @@ def tiny_gpt(folder: Folder) -> dict[str, float]:
 
 def backprop(folder: Folder) -> dict[str, float]:
     """`names-backprop`: the lecture's model with every derivative by hand, held against automatic ones."""
-    text = folder.text("names.txt")
-    letters = Letters(text.replace("\n", ""), EDGE)
-    x, y, dev_x, dev_y = (
-        array
-        for part in split_names(text)[:2]
-        for array in _windows([letters.encode(name + EDGE) for name in part])
-    )
+    letters, parts = encoded_names(folder.text("names.txt"))
+    x, y, dev_x, dev_y = (array for part in parts[:2] for array in _windows(part))
     config = folder.config
     weights = manual.Weights.draw(len(letters), config["embed"], config["hidden"], folder.seed)
     error = folder.once("gradient_error", lambda: _gradient_error(weights, x[:64], y[:64]))
@@ -319,7 +311,7 @@ def _padded(names: Sequence[Sequence[int]]) -> gpt.Ids:
 
 
 def _windows(names: Sequence[Sequence[int]]) -> tuple[gpt.Ids, gpt.Ids]:
-    """Every letter (N,) of the names, and the three (N, 3) before it; edges stand before a name."""
-    rows = [[0, 0, 0, *name] for name in names]
+    """The three letters (N, 3) before every letter (N,) of the names; more edges stand before the first one."""
+    rows = [[0, 0, *name] for name in names]
     x = np.array([row[i : i + 3] for row in rows for i in range(len(row) - 3)])
     return x, np.array([letter for row in rows for letter in row[3:]])

@@ -1,0 +1,59 @@
+"""Rung zero of the ladders: count tables of every order, on names and on Shakespeare."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyllm.lab.chart import axes
+from tinyllm.lab.counts import CountTable
+from tinyllm.lab.folder import Folder
+from tinyllm.lab.letters import Letters, encoded_names, interval
+
+Texts = Sequence[Sequence[int]]
+
+
+def names(folder: Folder) -> dict[str, Any]:
+    """`names-count`: letters of names, on the split of the makemore lectures."""
+    letters, (learn, dev, test) = encoded_names(folder.text("names.txt"))
+    table, figures = _best(folder, learn, dev, len(letters))
+    figures["test_loss"] = table.loss(test)
+    figures["dev_loss_interval"] = interval(-np.log(table.probabilities(dev)), [len(x) - 1 for x in dev])
+    return folder.finish(figures, samples=[_written(table, letters, 20, seed, end=0) for seed in range(10)])
+
+
+def shakespeare(folder: Folder) -> dict[str, Any]:
+    """`shakespeare-count`: characters of the plays; the last tenth is the validation set, all of it counts."""
+    text = folder.text("tinyshakespeare.txt")
+    letters = Letters(text, "\n")
+    ids = letters.encode(text)
+    cut = int(0.9 * len(ids))
+    dev = [ids[cut:]]
+    table, figures = _best(folder, [ids[:cut]], dev, len(letters))
+    pieces = np.array_split(dev[0][1:], min(400, len(dev[0]) - 1))  # neighbours are alike
+    figures["dev_loss_interval"] = interval(-np.log(table.probabilities(dev)), list(map(len, pieces)))
+    return folder.finish(figures, samples=[_written(table, letters, 300, folder.seed)])
+
+
+def _best(folder: Folder, learn: Texts, dev: Texts, vocab: int) -> tuple[CountTable, dict[str, Any]]:
+    """The table whose order is best on the dev set, with its figures; every order is a point of the curve."""
+    for order in range(1, folder.config["orders"] + 1):
+        folder.tell(folder.run, order, folder.config["orders"], 0.0, 0.0)
+        table = CountTable(learn, vocab, order)
+        folder.log("dev", order, loss=table.loss(dev), entries=table.entries)
+    orders, losses = folder.curve("dev")
+    figure, plot = axes("order of the table", "dev loss, nats a character")
+    plot.plot(orders, losses, marker="o")
+    folder.plot("orders", figure)
+    best = CountTable(learn, vocab, orders[int(np.argmin(losses))])
+    return best, {"order": best.order, "dev_loss": best.loss(dev), "entries": best.entries}
+
+
+def _written(table: CountTable, letters: Letters, length: int, seed: int, end: int | None = None) -> str:
+    """Text that the table makes up after the first letter of the vocabulary: to `end`, or `length` characters."""
+    draw, ids = np.random.default_rng(seed), [0]
+    while len(ids) <= length:
+        ids.append(int(draw.choice(table.vocab, p=table.distribution(ids))))
+        if ids[-1] == end:
+            break
+    return letters.decode(ids[1:])
