@@ -76,8 +76,8 @@ class OpenAI:
     async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
         deadline = Deadline(self.name, prompt.timeout)
         body, patience = {**chat_body(prompt), **self.options.extra}, self.options.first_token_timeout
-        if not prompt.listened:  # hundreds of chunks less to read
-            body["stream"], patience = False, prompt.timeout
+        if not prompt.listened and patience >= prompt.timeout:
+            body["stream"] = False  # hundreds of chunks less to read, and no first one to wait for
             body.pop("stream_options", None)
         response = await self._ask(body, deadline, patience)
         assembly = Assembly(self.name)
