@@ -185,6 +185,10 @@ def test_fresh_deletes_no_folder_that_is_not_a_runs(tmp_path):
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     Folder(tmp_path / "mine", "logic", {}, fresh=True)
     assert (tmp_path / "mine" / "letter.txt").exists()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(RequestError, match="something else than a run"):
+        Folder(tmp_path / "model", "logic", {}, fresh=True)
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,11 @@ class Folder:
         self.device = device
         self._data_dir, self._told = data_dir, told
         self._started = time.process_time()
-        if fresh and (path / "config.json").exists():  # nothing that is not a run is ever deleted
-            shutil.rmtree(path)
         mine = {"run": run, "seed": seed, "config": self.config}
+        if (path / "config.json").exists() and not (path / "metrics.jsonl").exists():  # a model's, perhaps
+            raise RequestError(f"{str(path)!r} holds something else than a run", hint="give another --out")
+        if fresh and (path / "config.json").exists():
+            shutil.rmtree(path)
         if _begun(path):
             theirs = _read(path / "config.json")
             if theirs != mine:
@@ -53,11 +55,11 @@ class Folder:
                     hint="give another folder with --out, or --fresh to delete this one",
                 )
         path.mkdir(parents=True, exist_ok=True)
-        _write(path / "config.json", mine)
         self._rows = metrics(path)
         self._seen = {(row["curve"], row["step"]) for row in self._rows}
         # A kill may have cut the last line.
         (path / "metrics.jsonl").write_text("".join(map(_line, self._rows)), encoding="utf-8")
+        _write(path / "config.json", mine)
 
     def text(self, name: str) -> str:
         """The text of a data set; see `data.read`."""
