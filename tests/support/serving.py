@@ -54,7 +54,13 @@ def serving(
     config = uvicorn.Config(
         app, http=bounded(), lifespan="off", log_level="critical", timeout_graceful_shutdown=5
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            service.stopping.set()
+            await super().shutdown(sockets)
+
+    server = Server(config)
 
     async def serve(sock: socket.socket) -> None:
         await server.serve([sock])

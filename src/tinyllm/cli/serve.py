@@ -123,10 +123,12 @@ async def _serve(
         app = build_app(service, access, started=time.time())
         if log:
             service.watchers.append(logging(click.echo))
-        return await _run(app, sock, lambda: note(f"{service.default} answers at {url}/v1"))
+        return await _run(app, sock, lambda: note(f"{service.default} answers at {url}/v1"), service.stopping)
 
 
-async def _run(app: "ASGIApp", sock: socket.socket, begun: Callable[[], None]) -> bool:
+async def _run(
+    app: "ASGIApp", sock: socket.socket, begun: Callable[[], None], stopping: asyncio.Event
+) -> bool:
     import uvicorn
 
     from tinyllm.server.protocol import bounded
@@ -135,6 +137,10 @@ async def _run(app: "ASGIApp", sock: socket.socket, begun: Callable[[], None]) -
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             begun()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            stopping.set()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,

@@ -6,11 +6,11 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from tinyllm.errors import NotFound, TinyLLMError
+from tinyllm.errors import BackendBusy, NotFound, TinyLLMError
 from tinyllm.server import admin, ollama
 from tinyllm.server.access import Access, Guard
 from tinyllm.server.admission import Admission
@@ -18,8 +18,9 @@ from tinyllm.server.chat import read_chat
 from tinyllm.server.completions import read_completion
 from tinyllm.server.embeddings import embeddings
 from tinyllm.server.endpoint import Endpoint, whole_body
-from tinyllm.server.faults import of_http, of_ours, of_surprise
+from tinyllm.server.faults import BadParameter, of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
+from tinyllm.server.live import TOPICS, Live
 from tinyllm.server.messages import parsed
 from tinyllm.server.metrics import MEDIA, Labels, Metrics
 from tinyllm.server.responses import read_response
@@ -39,13 +40,23 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     admission = Admission(service.limits.running, service.limits.waiting)
     ledger = Ledger(service.store)
     metrics = Metrics()
-    service.watchers.extend((ledger.watch, metrics.watch))
+    live = Live(service.store, service.stopping)
+    service.watchers.extend((ledger.watch, metrics.watch, live.watch))
     models = {name: model_of(name, started) for name in service.models}
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    async def events(request: Request) -> Response:
+        topics = request.query_params.get("topics", "run").split(",")
+        if unknown := [topic for topic in topics if topic not in TOPICS]:
+            raise BadParameter(f"topics are {', '.join(TOPICS)}, not {unknown[0]!r}", "topics")
+        told = live.tell(request.scope["caller"].tenant, topics, request.headers.get("last-event-id"))
+        return StreamingResponse(told, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
     async def ready(request: Request) -> Response:
+        if service.stopping.is_set():
+            raise BackendBusy("the server is about to end")
         await service.store.runs(limit=1)  # raises StoreError where the store cannot be read
         return JSONResponse({"status": "ready"})
 
@@ -97,6 +108,7 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
         Route("/api/show", shown, methods=["POST"]),
         Route("/api/version", version),
         Route("/metrics", counted),
+        Route("/api/events", events),
         *admin.routes(service),
         Route("/health", health),
         Route("/ready", ready),

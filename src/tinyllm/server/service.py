@@ -1,5 +1,6 @@
 """What the server is given: the engine, the networks by the names that clients use, and its limits."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,13 +34,17 @@ class Watchers(list[Watch]):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running network, or several. The first of `models` is the default; `network/node` is one node alone."""
+    """A running network, or several. The first of `models` is the default; `network/node` is one node alone.
+
+    `stopping` is set when the server is about to end: what runs may finish, what only watches must go.
+    """
 
     engine: Engine
     store: Store
     models: Mapping[str, Graph]
     watchers: Watchers
     limits: Limits = field(default_factory=Limits)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def default(self) -> str:
