@@ -1,5 +1,6 @@
 """`tinyllm serve` as a process: it starts, answers, lets what runs come to its end, and says what is wrong."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,11 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import openai
 import pytest
 from openai import OpenAI
 
@@ -92,6 +95,30 @@ def test_what_runs_comes_to_its_end_before_the_server_does(
             assert waiting.result(30) == "worth the wait"
             assert process.wait(30) == code
     assert "worth the wait" in run("trace", "last").stdout
+
+
+def test_what_was_answered_outlives_a_kill(home: Path) -> None:
+    answered: list[str] = []
+
+    def asking(client: OpenAI) -> None:
+        with contextlib.suppress(openai.APIError, json.JSONDecodeError):  # the kill
+            while True:
+                messages = [{"role": "user", "content": "12 * 12"}]
+                reply = client.chat.completions.create(model="any", messages=messages)  # type: ignore[arg-type]
+                answered.append((reply.model_extra or {})["tinyllm"]["run_id"])
+
+    with served("--network", "starter") as (process, client), ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(asking, client) for _ in range(8)]
+        while len(answered) < 40:
+            assert not all(each.done() for each in asked)
+            time.sleep(0.01)
+        process.kill()
+        for each in asked:
+            each.result(30)
+    with tinyllm.load("starter") as net:
+        rows = net.call(net.store.runs(limit=10_000))
+    kept = {row.run_id for row in rows if row.status == "answered"}
+    assert len(rows) == len({row.run_id for row in rows}) and set(answered) <= kept
 
 
 def test_what_cannot_be_served_is_told(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
