@@ -105,8 +105,9 @@ def deep_gradients(folder: Folder) -> dict[str, float]:
     """`deep-gradients`: the gradient that reaches the first layer, by depth, activation, init, norm, residual."""
     rows = folder.once("table", lambda: gradients.table(folder.seed, folder.config["width"]))
     reached = {tuple(value for key, value in row.items() if key != "reach"): row["reach"] for row in rows}
-    columns = list(product(gradients.INITS, (False, True), (False, True)))
-    lines = list(product(gradients.DEPTHS, gradients.ACTIVATIONS))
+    either = (False, True)
+    columns = [(init, norm, residual) for norm, residual, init in product(either, either, gradients.INITS)]
+    lines = [(depth, act) for act, depth in product(gradients.ACTIVATIONS, gradients.DEPTHS)]
     grid = np.array([[reached[(*line, *column)] for column in columns] for line in lines])
     figure, plot = axes("", "", 11, 6)
     shown = np.log10(np.clip(grid, 1e-12, 1e12))
