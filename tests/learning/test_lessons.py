@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.learning.things import a_network
+from tests.learning.things import ABench, a_network
 from tinyllm.backends.scripted import Scripted
 from tinyllm.engine import Engine
 from tinyllm.errors import RequestError
 from tinyllm.graph import Graph
+from tinyllm.learning.items import gather
 from tinyllm.learning.lessons import read_lessons, study
+from tinyllm.learning.right import Right
 from tinyllm.protocols import Parts, Store
 from tinyllm.store import open_store
+from tinyllm.tools.python import Python
 from tinyllm.types import Prompt, Request
 
 LINES = """{"query": "2 + 2", "answer": 4, "task": "sums"}
@@ -79,3 +82,23 @@ def test_a_file_without_lessons_is_refused_with_an_example(tmp_path: Path, text:
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="No such file"):
         read_lessons(tmp_path / "nothing.jsonl")
+
+
+async def test_answers_may_be_unit_tests_and_changes_are_judged_by_them_too(tmp_path: Path) -> None:
+    code = "def twice(n):\n    return 2 * n"
+    tests = "tests:\\nassert twice(4) == 8"
+    lines = [f'{{"query": "write twice {word}", "answer": "{tests}"}}' for word in ("well", "badly")]
+    lessons, store = read_lessons(a_file(tmp_path, "\n".join(lines))), await open_store("memory:")
+
+    def writes(model: str, question: str) -> str:
+        return code if "well" in question or model == "good" else "def twice(n):\n    return n"
+
+    head = a_network(
+        {"worker": {"kind": "specialist", "model": "m", "next": "exit"}}, {"m": {"backend": "ollama"}}
+    )
+    run = Python().errors
+    await study(lessons, lessons.rows, ABench(writes).engine(head, store).run, store, run=run)
+    items = sorted(await gather(store), key=lambda item: item.request.text)
+    assert [item.passed for item in items] == [False, True]
+    (badly, well) = items
+    assert await Right((), run)(badly, well.trace) is True and await Right()(badly, well.trace) is None

@@ -60,7 +60,7 @@ def teach(
             def tell(done: int, of: int) -> None:
                 progress("asking", done, of)
 
-            await study(lessons, lessons.rows, learning.ask, store, seed=seed, tell=tell)
+            await study(lessons, lessons.rows, learning.ask, store, seed=seed, tell=tell, run=learning.run)
             if trust:
                 return await vouched(learning.learner, lessons, dry=dry_run)
             return await replace(learning.learner, taught=lessons).cycle(dry=dry_run)

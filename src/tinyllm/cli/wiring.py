@@ -22,6 +22,7 @@ from tinyllm.tools.table import TOOLS
 from tinyllm.types import Reply, Request, Trace
 
 if TYPE_CHECKING:
+    from tinyllm.grading import Run
     from tinyllm.learning.cycle import Consent, Learner
     from tinyllm.learning.proposal import Ask, Bench, Proposer
     from tinyllm.learning.tryout import Tell
@@ -97,6 +98,13 @@ async def open_settings_store(settings: Settings) -> Store:
     return await open_store(settings.store, retention=days * 86400 if days else None)
 
 
+def sandbox() -> "Run":
+    """Runs the unit tests of references."""
+    from tinyllm.tools.python import Python
+
+    return Python().errors
+
+
 @asynccontextmanager
 async def open_graders(settings: Settings) -> AsyncIterator[Sequence[Grader]]:
     """What can grade runs: references, the network's tools and second reader, and the judge of the settings."""
@@ -109,7 +117,7 @@ async def open_graders(settings: Settings) -> AsyncIterator[Sequence[Grader]]:
     gates = [node for node in graph.nodes.values() if isinstance(node, Gate)]
     readers = [test.model for gate in gates for test in gate.checks if test.check == "agreement"]
     second = partial(complete, parts.backends[str(readers[0])]) if readers else None
-    graders: list[Grader] = [Reference("ticket"), Recompute(graph.name, parts.tools, second)]
+    graders: list[Grader] = [Reference("ticket", run=sandbox()), Recompute(graph.name, parts.tools, second)]
     if settings.judge:
         graders.append(Judge(settings.judge, partial(complete, workshop.model("judge", settings.judge))))
     try:
@@ -208,11 +216,13 @@ async def open_bench(settings: Settings, store: Store, *, tenant: str = "local")
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What `tinyllm learn` works with: a learner, the network itself to be asked, and its graders."""
+    """What `tinyllm learn` works with: a learner, the network itself to be asked, its graders, and the sandbox
+    in which unit tests run."""
 
     learner: "Learner"
     ask: "Callable[[Request], Awaitable[Reply]]"
     graders: Sequence[Grader]
+    run: "Run"
 
 
 @asynccontextmanager
@@ -238,7 +248,7 @@ async def open_learning(
     wired = await _wire(settings.network, settings, "default")
     try:
         async with open_bench(settings, wired.store) as bench, open_graders(settings) as graders:
-            right = Right(graders)
+            right = Right(graders, sandbox())
             learner = Learner(
                 wired.store,
                 load_file(settings.network),
@@ -251,7 +261,7 @@ async def open_learning(
                 limit=limit,
                 read=partial(load_file, settings.network),
             )
-            yield Learning(learner, wired.engine.run, graders)
+            yield Learning(learner, wired.engine.run, graders, sandbox())
     finally:
         await wired.close()
         await writers.close()

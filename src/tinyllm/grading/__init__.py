@@ -7,10 +7,11 @@ from tinyllm.grading.calibration import Calibration, calibrate, calibrations
 from tinyllm.grading.feedback import correction, thumb
 from tinyllm.grading.judge import RUBRIC, Judge, Rubric
 from tinyllm.grading.recompute import Recompute
-from tinyllm.grading.reference import REFUSED, Reference, Verdict, compare, rule_for
+from tinyllm.grading.reference import REFUSED, Verdict, compare, rule_for
 from tinyllm.grading.sample import sampled
 from tinyllm.grading.trends import Trend, category_of, node_of, trends
 from tinyllm.grading.trust import TRUST, passed, verdicts
+from tinyllm.grading.unit_tests import Reference, Run, prove
 
 __all__ = [
     "REFUSED",
@@ -21,6 +22,7 @@ __all__ = [
     "Recompute",
     "Reference",
     "Rubric",
+    "Run",
     "Trend",
     "Verdict",
     "calibrate",
@@ -30,6 +32,7 @@ __all__ = [
     "correction",
     "node_of",
     "passed",
+    "prove",
     "rule_for",
     "sampled",
     "thumb",

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from tinyllm.protocols import ToolContext
 from tinyllm.slots import told, ungrouped
 from tinyllm.slots.tell import Told
 from tinyllm.slots.text import fold, tokenise
 from tinyllm.slots.units import read_unit
-from tinyllm.types import Grade, GradeKind, Trace
+from tinyllm.types import Trace
 
 Rule = Literal["numeric", "choice", "exact"]
 
 REFUSED = "[refused]"  # the reference of a request that is to be refused
+TESTS = "tests:"  # how a reference of unit tests begins: they are run, not compared
 SURE_DIGITS = 3  # a number rounded to fewer is another number
 FRACTION_DIGITS = 6  # and so it is beside a fraction, which is exact
 
@@ -116,21 +116,6 @@ def choice(answer: str, reference: str) -> Verdict:
 RULES: Mapping[Rule, Callable[[str, str], Verdict]] = {"numeric": numeric, "choice": choice, "exact": exact}
 
 
-class Reference:
-    """The grader that holds a run against its reference; `name` says where references come from."""
-
-    kind: GradeKind = "reference"
-
-    def __init__(self, name: str, *, tolerance: float = 0.0) -> None:
-        self.name = name
-        self.tolerance = tolerance
-
-    async def grade(self, trace: Trace, context: ToolContext, reference: str | None = None) -> Grade:
-        """The grade; without a reference it abstains, and a run that gave no answer where there is one fails."""
-        score, reason = against(trace, reference, self.tolerance)
-        return Grade(trace.run_id, self.kind, self.name, score, reason, reference)
-
-
 def against(trace: Trace, reference: str | None, tolerance: float = 0.0) -> Verdict:
     """How a run's answer stands to its reference."""
     if reference is None or not reference.strip():
@@ -139,6 +124,8 @@ def against(trace: Trace, reference: str | None, tolerance: float = 0.0) -> Verd
         return Verdict(float(trace.status == "refused"), f"it {trace.status}, and was to refuse")
     if trace.status != "answered":
         return Verdict(0.0, f"it {trace.status}, and the answer is {_short(reference)}")
+    if reference.lstrip().startswith(TESTS):
+        return Verdict(None, "its tests are to be run in a sandbox")
     return compare(trace.answer, reference, tolerance=tolerance)
 
 

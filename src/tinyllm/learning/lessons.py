@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinyllm.engine import fold
 from tinyllm.errors import RequestError
-from tinyllm.grading import REFUSED, Reference
+from tinyllm.grading import REFUSED, Reference, Run
 from tinyllm.protocols import Store, ToolContext
 from tinyllm.types import Message, Reply, Request
 
@@ -78,10 +78,12 @@ async def study(
     first: int = 0,
     seed: int = 0,
     tell: Callable[[int, int], None] = lambda done, of: None,
+    run: Run | None = None,
 ) -> None:
     """Put `rows` of the lessons, of which `first` is the number of the first, to the network and grade its answers.
 
-    A row that was put before is not put again. Raises what the network and the store raise.
+    A row that was put before is not put again; `run` is the sandbox of answers that are unit tests.
+    Raises what the network and the store raise.
     """
     known = {row.session for row in await store.runs(limit=1_000_000)}
     waiting = [
@@ -90,7 +92,7 @@ async def study(
         if f"{lessons.name} {number}" not in known
     ]
     left = iter(waiting)
-    grader = Reference(lessons.name)
+    grader = Reference(lessons.name, run=run)
     done = len(rows) - len(waiting)
 
     async def worker() -> None:

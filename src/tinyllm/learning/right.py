@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyllm.errors import BackendError, ModelFileError
-from tinyllm.grading import passed
-from tinyllm.grading.reference import against
+from tinyllm.grading import Run, passed, prove
 from tinyllm.learning.items import Item
 from tinyllm.protocols import Grader, ToolContext
 from tinyllm.types import Trace
@@ -16,19 +15,23 @@ from tinyllm.types import Trace
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Judges traces of items. A grade without a reference is given again by the same kind of grader."""
+    """Judges traces of items. A grade without a reference is given again by the same kind of grader.
+
+    `run` is the sandbox of references that are unit tests.
+    """
 
     graders: Sequence[Grader] = ()
+    run: Run | None = None
 
     async def __call__(self, item: Item, trace: Trace) -> bool | None:
         """Whether the trace answers the item; None where nobody can tell. A grader that breaks cannot."""
+        request = item.request
+        context = ToolContext(request.clock or 0.0, request.seed or 0, request.user, request.tenant)
         if item.reference is not None:
-            score = against(trace, item.reference).score
+            score = (await prove(trace, item.reference, self.run, context)).score
             return None if score is None else passed(score)
         if trace.run_id == item.trace.run_id or trace.answer == item.trace.answer:
             return item.passed
-        request = item.request
-        context = ToolContext(request.clock or 0.0, request.seed or 0, request.user, request.tenant)
         for grader in self.graders:
             if grader.kind == item.grade.kind:
                 try:

@@ -5,7 +5,8 @@ network and no modules of the host. Starting it costs 5 ms.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -53,9 +54,28 @@ class Python:
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
         """Run the program. Raises ToolTimeout, or ToolError with the program's own error."""
         code = check(PythonArguments, arguments).code
+        printed = _Printed()
+        async with self._session(context) as feed:
+            return _result(await feed(code, printed), printed)
+
+    async def errors(self, pieces: Sequence[str], context: ToolContext) -> list[str | None]:
+        """What goes wrong in pieces that run one after another in one sandbox: an error for each, None where it
+        ran; after an error nothing runs. Raises ToolUnavailable."""
+        found: list[str | None] = []
+        async with self._session(context) as feed:
+            for piece in pieces:
+                try:
+                    await feed(piece, _Printed())
+                except ToolError as error:
+                    return [*found, error.message]
+                found.append(None)
+        return found
+
+    @asynccontextmanager
+    async def _session(self, context: ToolContext) -> AsyncIterator["_Feed"]:
+        """A sandbox of its own; what it is fed raises ToolTimeout, or ToolError with the program's own error."""
         import pydantic_monty as monty
 
-        printed = _Printed()
         limits: monty.ResourceLimits = {
             "max_feed_duration_secs": self.seconds,
             "max_memory": MEMORY,
@@ -72,23 +92,32 @@ class Python:
                 monty.AsyncMonty(min_processes=1, max_processes=1, request_timeout=self.seconds + 2) as pool,
                 pool.checkout(limits=limits, os_policy=policy) as session,
             ):
-                value = await session.feed_run(code, print_callback=printed)
-        except monty.MontyCrashedError as error:
-            if error.timed_out:
-                raise self._timeout() from None
-            raise ToolError("the program crashed the sandbox", hint="use less memory or recursion") from error
-        except monty.MontyError as error:
-            if isinstance(error.exception(), TimeoutError):
-                raise self._timeout() from None
-            raise _program_error(error, printed) from None
-        except (FileNotFoundError, RuntimeError, OSError) as error:
+
+                async def feed(code: str, printed: _Printed) -> Any:
+                    try:
+                        return await session.feed_run(code, print_callback=printed)
+                    except monty.MontyCrashedError as error:
+                        if error.timed_out:
+                            raise self._timeout() from None
+                        raise ToolError(
+                            "the program crashed the sandbox", hint="use less memory or recursion"
+                        ) from error
+                    except monty.MontyError as error:
+                        if isinstance(error.exception(), TimeoutError):
+                            raise self._timeout() from None
+                        raise _program_error(error, printed) from None
+
+                yield feed
+        except (monty.MontyError, FileNotFoundError, RuntimeError, OSError) as error:
             raise ToolUnavailable(
                 f"the Python sandbox cannot start: {error}", hint="reinstall the package pydantic-monty"
             ) from error
-        return _result(value, printed)
 
     def _timeout(self) -> ToolTimeout:
         return ToolTimeout(f"the program ran longer than {self.seconds:g} s", hint="make it do less")
+
+
+_Feed = Callable[[str, "_Printed"], Awaitable[Any]]
 
 
 class _Printed:
