@@ -39,7 +39,7 @@ def http() -> httpx.Client:
     return httpx.Client(timeout=30)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PATHS), changed=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4))
 def test_no_body_breaks_the_server(
     pair: Running, http: httpx.Client, path: str, changed: dict[str, Any]
@@ -49,7 +49,7 @@ def test_no_body_breaks_the_server(
     assert response.status_code < 500, (path, changed, response.text)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PATHS), data=st.binary(max_size=60))
 def test_no_bytes_break_the_server(pair: Running, http: httpx.Client, path: str, data: bytes) -> None:
     assert 400 <= http.post(f"{pair.url}{path}", content=data).status_code < 500

@@ -126,6 +126,7 @@ class Endpoint:
             return [of_reply(reply) for reply in await together([run(each) for each in job.requests])]
 
     async def _stream(self, job: Job, receive: Receive, send: Send) -> None:
+        """Begin when there is something to tell: until then a fault can still have its own status."""
         box, begun = Box(), False
         async with (
             _while_there(receive, self._say(job, box)) as work,
@@ -133,9 +134,7 @@ class Endpoint:
         ):
             try:
                 async for data in told:
-                    if (
-                        not begun
-                    ):  # not before there is something to tell: until then the status can tell a fault
+                    if not begun:
                         await _start(send, job.writer.media, *_UNBUFFERED)
                         begun = True
                     await self._send(send, data)
