@@ -128,7 +128,7 @@ class Prompt:
     `json_schema` asks for an answer that is JSON of that schema, `grammar` for one in that GBNF grammar
     (a backend that has no grammars ignores it), `adapter` for a LoRA adapter by name,
     `scores` for log-probabilities, `timeout` is in seconds. `tool_choice` may require a call, which not every
-    server enforces. `listened` is false where nobody reads along: a server may then answer in one piece.
+    server enforces. `listened` is true where somebody reads along; else a server may answer in one piece.
     """
 
     messages: tuple[Message, ...]
@@ -140,7 +140,7 @@ class Prompt:
     scores: bool = False
     timeout: float = 60.0
     tool_choice: ToolChoice = "auto"
-    listened: bool = True
+    listened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def ask(text: str = "hi", **fields: object) -> Prompt:
     names = Sampling.__dataclass_fields__
     sampling = Sampling(**{k: v for k, v in fields.items() if k in names})  # type: ignore[arg-type]
     rest = {k: v for k, v in fields.items() if k not in names}
-    return Prompt((Message("user", text),), sampling=sampling, **rest)  # type: ignore[arg-type]
+    return Prompt((Message("user", text),), sampling=sampling, listened=True, **rest)  # type: ignore[arg-type]
 
 
 def write_models(folder: Path) -> dict[str, Path]:

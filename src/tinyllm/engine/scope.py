@@ -69,8 +69,8 @@ class NodeScope:
         parts: list[str] = []
         last: Chunk | None = None
         final = self.node in self.run.plan.final
-        if not final or self.run.queue is None:
-            prompt = replace(prompt, listened=False)
+        if final and self.run.queue is not None:
+            prompt = replace(prompt, listened=True)
         async for chunk in backend.stream(prompt):
             if chunk.text:
                 parts.append(chunk.text)
