@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -312,3 +313,12 @@ def test_a_full_memory_says_what_to_make_smaller(error, lab, monkeypatch):
     monkeypatch.setattr(scratch, "logic", fill)
     told = lab("run", "logic", code=2).stderr
     assert "memory is full" in told and "smaller batch" in told
+
+
+def test_without_torch_the_runs_that_need_none_still_run(lab, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("tinyllm.lab.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "xor_alone" in lab("run", "logic", "--set", "steps=2").stdout
+    told = lab("run", "names-rnn", code=2).stderr
+    assert "'torch'" in told and "tinyllm-network[lab]" in told
