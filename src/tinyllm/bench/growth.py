@@ -51,7 +51,7 @@ class Plan:
     seeds: Sequence[int] = (0, 1, 2)
     requests: int = 3000
     every: int = 500
-    sealed: int = 300
+    sealed: int = 200
     day_one: int = 8000
 
 
@@ -114,7 +114,8 @@ async def _live(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict[
         "old": await questions(skills, plan.sealed, 10 * seed + 4, old=True),
     }
     kinds = {one.request.text: one.kind for one in stream if one.kind in skills.new}
-    store, proposer = await open_store("memory:"), Counted(Expansion(OPS, bench.tools))
+    store = await open_store(f"sqlite:///{bench.folder / 'runs.db'}")  # one in memory forgets old runs
+    proposer = Counted(Expansion(OPS, bench.tools))
     learner = Learner(
         store, base, bench, [proposer], Right(), _agreed, seed=seed, limit=plan.requests, rounds=ROUNDS
     )
@@ -145,6 +146,7 @@ async def _live(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict[
         others[control.name] = _row(plan.requests, exams[control.name], start) | {
             "training_macs": control.macs
         }
+    await store.close()
     rights = {
         name: {test: "".join("01"[right] for right in one.right[test]) for test in sealed}
         for name, one in exams.items()
