@@ -275,7 +275,8 @@ class Learner:
             evidence={**trial.evidence, "confirm": verdict.evidence},
         )
         if verdict.adopted and not await self.consent(proposal, verdict):
-            trial = replace(trial, verdict=f"proven, but nobody agreed to it; {verdict.reason}")
+            # Its look is paid for: whoever agrees later, on the same evidence, pays nothing more.
+            trial = replace(trial, state="waiting", verdict=f"proven, but nobody agreed to it; {verdict.reason}")
         elif verdict.adopted:
             trial = replace(trial, state="adopted")
             try:
@@ -322,7 +323,7 @@ def ledger_of(trials: Iterable[TrialRow]) -> Ledger:
     ledger = Ledger()
     for trial in sorted((t for t in trials if t.number is not None), key=lambda t: t.number or 0):
         ledger = ledger.opened(trial.id)
-        if trial.state != "open":
+        if trial.state in ("adopted", "rejected"):
             ledger = ledger.closed(trial.id, proven=trial.state == "adopted")
     return ledger
 
