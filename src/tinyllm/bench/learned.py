@@ -118,8 +118,7 @@ def network_of(bench: LearnedBench, kind: str, data: bytes, parameters: int) -> 
         "answer": {"kind": "exit"},
     }
     models = {"reader": bench.keep(kind, data, parameters).model_dump()}
-    # Growth goes on until one request in twenty of a kind fails, and asks nobody. A node of thirty requests in
-    # the trial may lose three: trained again, readers of little traffic move a few answers both ways.
-    learning = {"failing": 0.05, "lost": 0.1, "adopt": "auto"}
+    # Growth goes on until one request in twenty of a kind fails, and asks nobody.
+    learning = {"failing": 0.05, "adopt": "auto"}
     whole = {"schema": 1, "name": "growth", "models": models, "nodes": nodes, "learning": learning}
     return parse(json.dumps(whole), tools=bench.tools)
