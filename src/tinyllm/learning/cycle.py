@@ -11,13 +11,13 @@ Knows nothing about how proposals are made, or how graphs become implementations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.errors import Conflict, StoreError, TinyLLMError
 from tinyllm.evidence import Ledger
 from tinyllm.grading import node_of
-from tinyllm.graph import Graph
+from tinyllm.graph import Graph, Specialist
 from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
@@ -265,8 +265,9 @@ class Learner:
             return replace(trial, state="waiting", number=None, verdict=ELSEWHERE), None
         before = await tryout.answers(head.graph, last, HEAD)
         after = await tryout.answers(proposal.graph, last, won.winner or "", proposal.files)
-        protected = self._rules(last, before, but=proposal.node).protected
-        tried = outcome(last, before, after, but=proposal.node)
+        mended = _mended(head.graph, proposal)
+        protected = self._rules(last, before, but=mended).protected
+        tried = outcome(last, before, after, but=mended)
         verdict, _ = confirm(trial.id, won, tried, ledger, replace(rules, protected=protected))
         trial = replace(
             trial,
@@ -276,7 +277,9 @@ class Learner:
         )
         if verdict.adopted and not await self.consent(proposal, verdict):
             # Its look is paid for: whoever agrees later, on the same evidence, pays nothing more.
-            trial = replace(trial, state="waiting", verdict=f"proven, but nobody agreed to it; {verdict.reason}")
+            trial = replace(
+                trial, state="waiting", verdict=f"proven, but nobody agreed to it; {verdict.reason}"
+            )
         elif verdict.adopted:
             trial = replace(trial, state="adopted")
             try:
@@ -304,10 +307,10 @@ class Learner:
         verdict, _ = watch(name, outcome(live, before, after), head.rollbacks.opened(name), rules)
         return None if verdict.adopted else await roll_back(self.store, head, verdict.reason, self.tenant)
 
-    def _rules(self, items: Sequence[Item], before: Answers, *, but: str | None = None) -> Rules:
-        """What a change must show. The node that it mends is no protected slice: there it must gain on balance."""
+    def _rules(self, items: Sequence[Item], before: Answers, *, but: Collection[str] = ()) -> Rules:
+        """What a change must show. The nodes that it mends are no protected slices: there it must gain on balance."""
         own = self.base.learning
-        nodes = [node for node in nodes_with(PROTECTED, items, before) if node != but]
+        nodes = [node for node in nodes_with(PROTECTED, items, before) if node not in but]
         protected = {f"node {node}": own.lost for node in nodes}
         cap = own.cost * mean_cost(before)
         return Rules(cap or math.inf, protected, gain=own.gain)
@@ -316,6 +319,18 @@ class Learner:
         """The network's error budget, as its trials have spent it."""
         trials = await self.store.trials(self.base.name, tenant=self.tenant)
         return ledger_of(trials)
+
+
+def _mended(head: Graph, proposal: Proposal) -> Collection[str]:
+    """The nodes that a proposal is about: the one it names, and those that it changes or trains anew."""
+    after = proposal.graph
+    changed = {
+        name
+        for name, spec in head.nodes.items()
+        if isinstance(spec, Specialist)
+        and (after.nodes.get(name), after.models.get(spec.model)) != (spec, head.models[spec.model])
+    }
+    return {proposal.node, *changed}
 
 
 def ledger_of(trials: Iterable[TrialRow]) -> Ledger:

@@ -6,7 +6,7 @@ Knows nothing about proposals, or what is decided from an outcome.
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from tinyllm.grading import node_of
 from tinyllm.graph import Graph
@@ -61,10 +61,10 @@ class Tryout:
         return found
 
 
-def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: str | None = None) -> Outcome:
+def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: Collection[str] = ()) -> Outcome:
     """What the second graph gained on the items that could be judged on both.
 
-    A slice is what one node of the first graph answered, `but` for one node. Costs are money where any is known,
+    A slice is what one node of the first graph answered, `but` for some nodes. Costs are money where any is known,
     else operations.
     """
     traces = [trace for answers in (before, after) for _, trace in answers.values()]
@@ -79,7 +79,7 @@ def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: str 
         if was is not None and now is not None:
             costs = price(old), price(new)
             node = node_of(old)
-            slices = () if node == but else (f"node {node}",)
+            slices = () if node in but else (f"node {node}",)
             pairs.append(Pair(item.trace.run_id, item.group, was, now, *costs, slices))
     return Outcome.of(pairs)
 
