@@ -74,7 +74,11 @@ def learn(
             async for title in _moments(learning, lessons, watch, every, seed):
                 told.hear(title, await learning.learner.cycle(dry=dry_run))
 
-    asyncio.run(work())
+    try:
+        asyncio.run(work())
+    except KeyboardInterrupt:
+        note("what was asked, graded and adopted is kept; the same command goes on from there")
+        raise
     told.close()
 
 
@@ -177,6 +181,9 @@ def _show(title: str, report: "Report", dry: bool) -> None:
         click.echo(f"  could not be tried: {plain(fault)}")
     if not (report.rounds and report.rounds[-1].trial and not report.rounds[-1].version):  # said already
         click.echo(f"  {report.reason}")
+    if not report.graded:
+        click.echo("  say what is right (`tinyllm feedback last --answer TEXT`), or see it learn:")
+        click.echo("  `tinyllm learn --replay sample`")
 
 
 def _show_round(done: "Round", dry: bool) -> None:
