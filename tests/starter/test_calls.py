@@ -81,6 +81,8 @@ async def test_the_units_tool_knows_every_unit_of_the_gazetteer() -> None:
         ("17 % 5", "percent_of n0 n1"),
         ("17%5", "percent_of n0 n1"),
         ("half of 3 cups in ml", "compare n0 u0 n1 u1"),
+        ("convert 3 yards to feet and 12 inches to feet", "convert_sum n0 u0 n1 u1 u2"),
+        ("12 inches in feet and 3 yards in feet", "convert_sum n0 u0 n1 u1 u2"),
         ("sum of 1 to 100", "add n0 n1"),
         ("20 is 80 percent of what", "what_percent n0 n1"),
         ("double 5 and add 3", "add n0 n1"),

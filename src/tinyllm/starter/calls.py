@@ -188,7 +188,7 @@ _UNLESS: Mapping[str, str] = {
     "derive integrate": "second third nd rd th twice partial to_y to_z",
     "compare convert convert_one": "plus minus times added subtract subtracted divided multiplied",
     "compare convert": "n_of_n twice",  # half of 3 cups
-    "convert_sum": "difference minus less subtract",
+    "convert_sum": "difference minus less subtract to_u_and in_u_and into_u_and",  # two questions in one
     "days_until days_since days_between": f"business weekdays weekends workdays {_DAYS}",
     "date_of weekday_of days_until days_since": "first second third fourth last_year next_year",
     "leap_year": "palindrome",
