@@ -71,6 +71,12 @@ def test_bad_lines_are_reported_and_the_rest_answered(home: Path, run: Run) -> N
     assert [row["id"] for row in answers(home / "out.jsonl")] == [9]
 
 
+def test_a_file_without_questions_is_answered_with_what_one_looks_like(home: Path, run: Run) -> None:
+    (home / "in.txt").write_text("what is 2 + 2\n3 cups in ml\n")
+    done = run("batch", "in.txt", "-o", "out.jsonl")
+    assert done.exit_code == 1 and 'next: give IN one JSON object a line, such as {"id"' in done.stderr
+
+
 @pytest.mark.parametrize("content", ["dear diary\n", "dear diary", '{"name": "x"}\n', '[1]\n{"id": 2}\n'])
 def test_a_file_of_something_else_is_left_alone(home: Path, run: Run, content: str) -> None:
     write(home / "in.jsonl", *rows(1))

@@ -114,6 +114,8 @@ def batch(
         click.echo(json.dumps(totals))
     else:
         note(", ".join(f"{count} {name}" for name, count in totals.items()))
+    if tally.bad and not tally.written:
+        note('next: give IN one JSON object a line, such as {"id": 1, "query": "3 cups in ml"}')
     context.exit(1 if tally.bad or tally.failed else 0)
 
 
