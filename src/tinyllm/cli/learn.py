@@ -172,9 +172,10 @@ def _show(title: str, report: "Report", dry: bool) -> None:
         click.echo(f"  taken back: {report.rolled_back.reason}")
     failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
     for cluster in [one for one in failing if one.failing][:SHOWN]:
-        wrong = sum(not item.passed for item in cluster.items)
         example = f", such as {plain(cluster.examples[0])!r}" if cluster.examples else ""
-        click.echo(f"  fails at {wrong} of {len(cluster.items)}: {cluster.name} ({cluster.node}){example}")
+        click.echo(
+            f"  fails at {cluster.failed} of {len(cluster.items)}: {cluster.name} ({cluster.node}){example}"
+        )
     for done in report.rounds:
         _show_round(done, dry)
     for fault in report.faults:

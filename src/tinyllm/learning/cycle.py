@@ -126,7 +126,7 @@ class Learner:
             return None
         if not failed:
             return "nothing fails"
-        most = max((_failures(cluster) for cluster in found), default=0)
+        most = max((cluster.failed for cluster in found), default=0)
         if most < rules.failures:
             missing = math.ceil((rules.failures - most) / SHARES["propose"])
             return (
@@ -138,7 +138,7 @@ class Learner:
 
     def _worth(self, cluster: Cluster) -> bool:
         rules = self.base.learning
-        enough = _failures(cluster) >= rules.failures and cluster.failing >= rules.failing
+        enough = cluster.failed >= rules.failures and cluster.failing >= rules.failing
         return enough or cluster.taught
 
     async def _blamed(self, head: Head, worth: Sequence[Cluster]) -> Sequence[Cluster]:
@@ -189,14 +189,7 @@ class Learner:
     ) -> Round:
         select = among(items, self.base.name, "select")
         before = await tryout.answers(head.graph, select, HEAD)
-        found: dict[str, Outcome] = {}
-        for name, proposal in proposals.items():
-            try:
-                after = await tryout.answers(proposal.graph, select, name, proposal.files)
-            except TinyLLMError as error:  # a candidate that cannot be built
-                faults.append(f"{name}: {error}")
-            else:
-                found[name] = outcome(select, before, after)
+        found = await tryout.rivals(proposals, select, before, faults)
         # Select is too small to say what a slice loses: that is for confirm to tell.
         rules = replace(self._rules(select, before), protected={})
         won, rules = self._contest(found, proposals, await self._ledger(), rules)
@@ -362,10 +355,6 @@ def taught_cluster(items: Iterable[Item]) -> list[Cluster]:
         return []
     node = Counter(node_of(item.trace) for item in failed).most_common(1)[0][0]
     return [Cluster("what is taught", node, failed, (failed[0].request.text,), taught=True)]
-
-
-def _failures(cluster: Cluster) -> int:
-    return sum(not item.passed for item in cluster.items)
 
 
 def trial_id(head: Graph, candidate: Graph, last: Sequence[Item]) -> str:

@@ -37,7 +37,7 @@ class Bench(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Requests of one node that are alike. `failing` is the share that failed; `items` are all of them.
+    """Requests of one node that are alike. `failed` of them failed, the share `failing`; `items` are all of them.
 
     A `taught` one holds what a person brought and the node got wrong: it is worth a proposal at any size.
     """
@@ -49,8 +49,12 @@ class Cluster:
     taught: bool = False
 
     @property
+    def failed(self) -> int:
+        return sum(not item.passed for item in self.items)
+
+    @property
     def failing(self) -> float:
-        return sum(not item.passed for item in self.items) / len(self.items)
+        return self.failed / len(self.items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tinyllm.errors import Conflict, TinyLLMError
+from tinyllm.errors import Conflict
 from tinyllm.learning.cycle import HEAD, PROTECTED, Learner, Report, Round, seen_by, taught_cluster, trial_id
 from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.lessons import Lessons
@@ -95,14 +95,7 @@ async def _round(
 ) -> Round:
     """The proposal that answers most of what it was made from, and what became of it."""
     before = await tryout.answers(head.graph, lesson.made_from, HEAD)
-    found = {}
-    for name, one in proposals.items():
-        try:
-            after = await tryout.answers(one.graph, lesson.made_from, name, one.files)
-        except TinyLLMError as error:  # a candidate that cannot be built
-            faults.append(f"{name}: {error}")
-        else:
-            found[name] = outcome(lesson.made_from, before, after)
+    found = await tryout.rivals(proposals, lesson.made_from, before, faults)
     evidence = {name: as_data(one) for name, one in found.items()}
     able = [name for name in found if found[name].tally.gain > 0]
     best = max(able, key=lambda name: (found[name].tally.gain, -found[name].cost_after), default=None)

@@ -1,6 +1,6 @@
 """Graphs tried on graded requests, and what a change of the graph gained. Nothing is tried twice in a cycle.
 
-Knows nothing about proposals, or what is decided from an outcome.
+Knows nothing about how proposals are made, or what is decided from an outcome.
 """
 
 import asyncio
@@ -8,10 +8,11 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+from tinyllm.errors import TinyLLMError
 from tinyllm.grading import node_of
 from tinyllm.graph import Graph
 from tinyllm.learning.items import Item
-from tinyllm.learning.proposal import Ask, Bench
+from tinyllm.learning.proposal import Ask, Bench, Proposal
 from tinyllm.learning.traffic import Outcome, Pair
 from tinyllm.types import Trace
 
@@ -58,6 +59,20 @@ class Tryout:
 
         async with self.bench.open(graph, files or {}) as ask:
             await asyncio.gather(*(work(ask) for _ in range(AT_A_TIME)))
+        return found
+
+    async def rivals(
+        self, proposals: Mapping[str, Proposal], items: Sequence[Item], before: Answers, faults: list[str]
+    ) -> Mapping[str, Outcome]:
+        """What each proposal gained on the items; one that cannot be built adds to `faults`."""
+        found = {}
+        for name, proposal in proposals.items():
+            try:
+                after = await self.answers(proposal.graph, items, name, proposal.files)
+            except TinyLLMError as error:
+                faults.append(f"{name}: {error}")
+            else:
+                found[name] = outcome(items, before, after)
         return found
 
 

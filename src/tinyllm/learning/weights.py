@@ -49,9 +49,8 @@ class Weights:
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         head = findings.head
-        items = list(
-            {item.group: item for item in findings.items}.values()
-        )  # a question asked often counts once
+        # A question that is asked often counts once.
+        items = list({item.group: item for item in findings.items}.values())
         priced = any(item.trace.cost.money for item in items)
         seen = [one for item in items for one in _outcomes(head, item, item.trace, item.passed, priced)]
         asked = await self._ask(head, items, findings.seed)
