@@ -1,9 +1,14 @@
 """Proposals from parts that are there already: other models, checks with a larger one behind, pruned branches."""
 
+import pytest
+
 from tests.learning.things import a_network, an_item, findings
 from tinyllm.graph import Gate, Graph, Specialist
 from tinyllm.learning.alternatives import SEEN, alternatives
+from tinyllm.learning.grant import Grants
+from tinyllm.learning.prompts import Writer
 from tinyllm.learning.proposal import Findings
+from tinyllm.types import Completion, Prompt
 
 MODELS = {
     "small": {"backend": "ollama", "model": "s", "parameters": 1_000},
@@ -52,6 +57,18 @@ async def test_a_reader_needs_no_check_and_takes_no_language_model() -> None:
     assert isinstance(reader, Specialist)
     assert (made.edit, reader.larger, reader.next) == ("cascade", "reader-larger", "exit")
     assert "reader-check" not in made.graph.nodes
+
+
+@pytest.mark.parametrize("node", ["larger", "-"])  # a node of the settings, and a run that came to no node
+async def test_nothing_is_proposed_for_a_node_that_the_file_does_not_have(node: str) -> None:
+    lost = findings(two_workers(), an_item("why", passed=False), node=node)
+    assert await alternatives(lost) == []
+    assert await Writer(unasked)(lost) == []
+    assert await Grants({}, {})(lost) == []
+
+
+async def unasked(prompt: Prompt) -> Completion:
+    raise AssertionError("nobody is to be asked")
 
 
 async def test_nothing_is_proposed_where_nothing_fails() -> None:

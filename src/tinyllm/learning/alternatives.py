@@ -27,7 +27,7 @@ async def alternatives(findings: Findings) -> Sequence[Proposal]:
 
 def _models(head: Graph, node: str) -> Iterator[Proposal]:
     """The node on each other language model that answers somewhere in the network."""
-    spec = head.nodes[node]
+    spec = head.nodes.get(node)
     if not isinstance(spec, Specialist):
         return
     for model in _answering(head):
@@ -38,7 +38,7 @@ def _models(head: Graph, node: str) -> Iterator[Proposal]:
 
 def _cascades(head: Graph, node: str) -> Iterator[Proposal]:
     """The node with a larger one behind it, for what it refuses or a judge of its own model rejects."""
-    spec = head.nodes[node]
+    spec = head.nodes.get(node)
     if not isinstance(spec, Specialist) or spec.larger is not None:
         return
     size = head.models[spec.model].parameters

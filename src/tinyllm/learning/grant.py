@@ -27,7 +27,7 @@ class Grants:
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = []
         for node in sorted({cluster.node for cluster in findings.clusters}):
-            spec = findings.head.nodes[node]
+            spec = findings.head.nodes.get(node)
             if isinstance(spec, Specialist) and findings.head.models[spec.model].backend not in READERS:
                 made += await self._granted(findings, node, spec)
         return made

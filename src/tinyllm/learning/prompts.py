@@ -34,7 +34,7 @@ class Writer:
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = []
         for node in sorted({cluster.node for cluster in findings.clusters}):
-            spec = findings.head.nodes[node]
+            spec = findings.head.nodes.get(node)
             if isinstance(spec, Specialist) and findings.head.models[spec.model].backend not in READERS:
                 made += await self._write(
                     findings.head, node, spec, [c for c in findings.clusters if c.node == node]
