@@ -332,3 +332,38 @@ async def test_the_report_tells_what_fails_by_node() -> None:
     report: Report = await a_learner(await taught(base), base, swapping()).cycle()
     assert {cluster.node for cluster in report.clusters} == {"worker"}
     assert sum(len(cluster.items) for cluster in report.clusters) > 40
+
+
+def sharing(model: str, question: str) -> str:
+    """A guide sends every second word to the keeper, who knows it; the biased model forgets a fifth of those."""
+    kept, animal = question.split()[3] in WORDS[::2], question.split()[-1]
+    if model == "guide":
+        return '{"route": "kept"}' if kept else '{"route": "rest"}'
+    forgets = {"poor": True, "keeper": False, "biased": kept and animal in ANIMALS[:4]}[model]
+    return "i think so" if forgets else animal
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_node_that_is_not_mended_may_not_lose_what_another_gains(anew: bool) -> None:
+    routes = {"kept": {"to": "keeper"}, "rest": {"to": "poor"}}
+    nodes = {
+        "worker": {"kind": "router", "model": "guide", "routes": routes},
+        "keeper": {"kind": "specialist", "model": "keeper", "next": "exit"},
+        "poor": {"kind": "specialist", "model": "poor", "next": "exit", "simpler": "biased"},
+        "biased": {"kind": "specialist", "model": "biased", "next": "exit", "simpler": "keeper"},
+    }
+    base = a_network(nodes, {name: {"backend": "ollama"} for name in ("guide", "keeper", "poor", "biased")})
+    store, lessons, bench = await open_store("memory:"), the_lessons(), ABench(sharing)
+    await study(lessons, lessons.rows, bench.engine(base, store).run, store)
+
+    async def proposer(findings: Findings) -> list[Proposal]:
+        router = findings.head.nodes["worker"]
+        routes = {label: route.model_copy(update={"to": "biased"}) for label, route in router.routes.items()}  # type: ignore[union-attr]
+        keeper = findings.head.nodes["keeper"].model_copy(update={"description": "anew" if anew else ""})
+        changed = {"worker": router.model_copy(update={"routes": routes}), "keeper": keeper}
+        graph = put_nodes(findings.head, {**changed, "poor": None})
+        return [Proposal("model", "poor", "biased knows what poor does not", graph)]
+
+    report = await a_learner(store, base, swapping(), bench=bench, proposers=[proposer]).cycle()
+    assert bool(await versions(store)) == anew
+    assert anew or "slice 'node keeper' loses" in report.reason
