@@ -204,7 +204,8 @@ class Version:
 
     Revision 0 is the graph of the file, all others follow from an `edit`: one of a proposal, "rollback", or "file"
     again where the file was changed by hand. `changes` are the edit as plain data: `graph.patch` applies them to
-    the version before. `trial` is the one that proved it.
+    the version before. `trial` is the one that proved it. `share` is the part of all conversations that it answers:
+    below 1 it is on its way up, at 0 in the shadow. `evidence` is what live traffic said of it.
     """
 
     network: str
@@ -215,6 +216,8 @@ class Version:
     changes: Sequence[Mapping[str, JSON]] = ()
     trial: str | None = None
     created: float | None = None
+    share: float = 1.0
+    evidence: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ async def test_versions_follow_each_other(store: Store, clock: SetClock) -> None
     assert await store.versions("net", after=0) == [second]
     assert await store.versions("net", after=1) == []
     assert await store.versions("other") == await store.versions("net", tenant="b") == []
+    third = replace(SECOND, changes=(), share=0.1, evidence={"p": [0.5, None]})
+    await store.promote(third, expected=1)
+    (kept,) = await store.versions("net", after=1)
+    assert kept == replace(third, revision=2, created=clock.time, changes=[])
 
 
 @pytest.mark.parametrize("expected", [-1, 1, 7])

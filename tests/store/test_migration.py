@@ -147,8 +147,8 @@ async def test_a_store_of_each_version_ends_up_as_the_schema_says(tmp_path: Path
     assert await store.events("r1") == [event for event in a_run("r1") if event.kind != "token"]
     assert (await store.size())["events"] == 6
     assert {grade.run_id for grade in await store.grades()} == ({"r1"} if version.stem > "0001" else set())
-    assert [made.graph for made in await store.versions("net")] == (
-        ["g0", "g1"] if version.stem > "0003" else []
+    assert [(made.graph, made.share, made.evidence) for made in await store.versions("net")] == (
+        [("g0", 1.0, {}), ("g1", 1.0, {})] if version.stem > "0003" else []
     )
     await store.append("local", a_run("r3"))
     assert await store.grade(Grade("r3", "thumb", "ann", 1.0))

@@ -13,13 +13,13 @@ from tinyllm.store import rows
 from tinyllm.store.writer import Cursor
 
 # Columns in the order of the fields of Version and TrialRow.
-_VERSION = "network, revision, graph, edit, reason, changes, trial, created"
+_VERSION = "network, revision, graph, edit, reason, changes, trial, created, share, evidence"
 _TRIAL = "trial_id, network, edit, node, reason, state, verdict, number, evidence, created"
 
 VERSIONS = f"SELECT tenant, {_VERSION} FROM versions"
 TRIALS = f"SELECT tenant, {_TRIAL} FROM trials"
 _NEWEST = "SELECT max(revision) FROM versions WHERE tenant = ? AND network = ?"
-_ADD_VERSION = f"INSERT INTO versions (tenant, {_VERSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_VERSION = f"INSERT INTO versions (tenant, {_VERSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_FILE = """
 INSERT INTO files (tenant, sha256, content, created) VALUES (?, ?, ?, ?)
 ON CONFLICT (tenant, sha256) DO NOTHING"""
@@ -45,8 +45,9 @@ def promote(
     rows.check_newest(version.network, newest, expected)
     if trial is not None:
         put_trial(tenant, trial, cursor)
-    *known, changes, proof, created = astuple(version)
-    cursor.execute(_ADD_VERSION, (tenant, *known, json.dumps(changes), proof, created))
+    *known, changes, proof, created, share, evidence = astuple(version)
+    values = (tenant, *known, json.dumps(changes), proof, created, share, json.dumps(evidence))
+    cursor.execute(_ADD_VERSION, values)
     cursor.executemany(_ADD_FILE, [(tenant, sha256, data, created) for sha256, data in files.items()])
 
 
@@ -64,8 +65,8 @@ def put_trial(tenant: str, trial: TrialRow, cursor: Cursor) -> None:
 
 def version_of(row: Sequence[Any]) -> Version:
     """The version in a row of VERSIONS."""
-    _, *known, changes, trial, created = row
-    return Version(*(*known, json.loads(changes), trial, created))
+    _, *known, changes, trial, created, share, evidence = row
+    return Version(*(*known, json.loads(changes), trial, created, share, json.loads(evidence)))
 
 
 def trial_of(row: Sequence[Any]) -> TrialRow:

@@ -20,6 +20,11 @@ LONGEST_FACT = 300  # characters
 MOST_FACTS = 200  # of one user
 
 COSTS = tuple(field.name for field in fields(Cost))
+_INTEGERS = ("macs", "tokens_in", "tokens_out")
+SUMS = [
+    # PostgreSQL's sum of integers is a decimal number.
+    f"CAST(coalesce(sum({name}), 0) AS {'BIGINT' if name in _INTEGERS else 'DOUBLE PRECISION'})" for name in COSTS
+]
 
 
 def to_json(events: Sequence[Event]) -> str:
@@ -167,10 +172,15 @@ def same_fact(known: Sequence[Fact], new: Fact) -> Fact | None:
 
 def plain_version(version: Version, revision: int, now: float) -> Version:
     """The version as any database takes it. Raises StoreError."""
-    changes = _plain_json(version.changes, f"version {revision} of {version.network!r}")
-    created = now if version.created is None else version.created
-    reason = plain(version.reason)
-    return replace(version, revision=revision, reason=reason, changes=changes, created=created)
+    what = f"version {revision} of {version.network!r}"
+    return replace(
+        version,
+        revision=revision,
+        reason=plain(version.reason),
+        changes=_plain_json(version.changes, what),
+        created=now if version.created is None else version.created,
+        evidence=_plain_json(version.evidence, what),
+    )
 
 
 def plain_trial(trial: TrialRow, now: float) -> TrialRow:

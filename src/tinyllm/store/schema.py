@@ -9,8 +9,11 @@ of one second.
 Every key begins with the tenant, so that one tenant can neither read nor collide with another's rows.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tinyllm.errors import StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -23,6 +26,25 @@ READ_VERSION = "SELECT version_num FROM alembic_version"
 def newest_version() -> str:
     """The schema version of this code: the number in the name of the last migration script."""
     return max(script.name[1:5] for script in MIGRATIONS.glob("r[0-9]*.py"))
+
+
+def is_older(found: Sequence[tuple[str]], name: str) -> bool:
+    """Whether the store `name`, in which READ_VERSION found this, is to be migrated. Raises StoreError where it is
+    newer than this code, or another program's."""
+    if not found or not found[0][0].isdecimal():
+        raise foreign(name)
+    newest = newest_version()
+    if found[0][0] > newest:
+        raise StoreError(
+            f"the store {name!r} has schema {found[0][0]}, newer than {newest}",
+            hint="upgrade tinyllm-network, or name another store",
+        )
+    return found[0][0] < newest
+
+
+def foreign(name: str) -> StoreError:
+    """The error for tables that are not a store's."""
+    return StoreError(f"{name!r} is a database of another program", hint="name another one as the store")
 
 
 def metadata() -> "MetaData":
@@ -40,6 +62,7 @@ def metadata() -> "MetaData":
         Table,
         Text,
         UniqueConstraint,
+        text,
     )
 
     tables = MetaData()
@@ -134,6 +157,8 @@ def metadata() -> "MetaData":
         Column("changes", Text, nullable=False),  # JSON
         Column("trial", Text),  # empty where none proved it
         Column("created", Float, nullable=False),
+        Column("share", Float, nullable=False, server_default=text("1")),  # of all conversations
+        Column("evidence", Text, nullable=False, server_default="{}"),  # JSON: what live traffic said
     )
     Table(
         "trials",

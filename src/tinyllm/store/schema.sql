@@ -50,6 +50,8 @@ CREATE TABLE versions (
     changes TEXT NOT NULL,
     trial TEXT,
     created FLOAT NOT NULL,
+    share FLOAT DEFAULT 1 NOT NULL,
+    evidence TEXT DEFAULT '{}' NOT NULL,
     PRIMARY KEY (tenant, network, revision)
 );
 CREATE TABLE trials (
@@ -115,5 +117,5 @@ CREATE TABLE grades (
     CONSTRAINT grades_of_run FOREIGN KEY(tenant, run_id) REFERENCES runs (tenant, run_id) ON DELETE CASCADE
 );
 CREATE INDEX grades_by_run ON grades (tenant, run_id);
-INSERT INTO alembic_version VALUES ('0005');
+INSERT INTO alembic_version VALUES ('0006');
 COMMIT;
