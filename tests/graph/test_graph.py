@@ -51,6 +51,8 @@ def small(text: str = TEXT) -> object:
         ("protected: [entry, left]", "protected: [ghost]", 11, "'ghost' does not exist"),
         ("check: schema", "check: judge", 9, "needs `model:`"),
         ("name: small", "name: small\nname: big", 3, "stands twice"),
+        ("name: small", "name: small\nlearning: {rollout: [0, .nan, 1]}", 3, "the shares rise"),
+        ("name: small", "name: small\nlearning: {rollout: [0, 0.1]}", 3, "end with 1"),
         ("name: small", "name: }", 2, "not YAML"),
         ("{kind: exit}", "{kind: exit, extra: 1}", 10, "is not a field here"),
     ],

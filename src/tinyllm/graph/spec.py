@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -22,6 +23,13 @@ def _name(value: str) -> str:
             f"{value!r} is not a name: use letters, digits, '-', '_', '.' or ':', at most 64 of them"
         )
     return value
+
+
+def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
+    rise = all(one < other for one, other in pairwise(shares))
+    if not (shares and 0 <= shares[0] and shares[-1] == 1 and rise):
+        raise ValueError("the shares rise from 0 or more, and end with 1: [0, 0.1, 1]")
+    return shares
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -105,9 +113,15 @@ class Learning(Spec):
     the share `failing` of it. A change must be proven to gain `gain` of all answers or more, may lose the share
     `lost` of what any node got right, and `cost` times what an answer costs now. What is proven is adopted
     when a person agrees (`ask`), by itself (`auto`), or not at all (`never`).
+
+    What is adopted answers the shares `rollout` of all conversations, one after the other: at 0, in the shadow, it
+    answers nobody, and is asked by the learner what the network was asked. Each stage but the last ends when
+    `answers` of its answers are graded, and nothing speaks against it.
     """
 
     adopt: Literal["ask", "auto", "never"] = "ask"
+    rollout: Annotated[tuple[float, ...], AfterValidator(_rising)] = (1.0,)
+    answers: int = Field(default=30, ge=1)
     failures: int = Field(default=5, ge=1)
     failing: float = Field(default=0.2, gt=0, le=1)
     gain: float = Field(default=0.03, gt=0, le=1)
@@ -168,11 +182,13 @@ class Specialist(Spec):
 
 
 class ToolNode(Spec):
-    """A tool without a model: the question becomes the tool's one text argument `argument`."""
+    """A tool without a model: the question becomes the tool's one text argument `argument`, or else the fixed
+    `call` over slots (`percent_off n0 n1`) is filled in from it."""
 
     kind: Literal["tool"]
     tool: str
-    argument: Name
+    argument: Name | None = None
+    call: str | None = Field(default=None, max_length=64)
     next: Next
     simpler: Name | None = None
     larger: Name | None = None
