@@ -456,12 +456,14 @@ class Scope(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The implementations behind the names of one graph: models by name, tools by name."""
+    """The implementations behind the names of one graph: models by name, tools by name. `fill` makes a tool call of
+    a call over slots and a question, None for a refusal; it raises ToolError where the two do not fit."""
 
     backends: Mapping[str, Backend]
     tools: Mapping[str, Tool]
     routers: Mapping[str, Router] = field(default_factory=dict)
     memory: Memory | None = None
+    fill: Callable[[str, str], ToolCall | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

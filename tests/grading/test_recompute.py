@@ -21,7 +21,7 @@ from tinyllm.types import (
     Trace,
 )
 
-GOOD = called(4, "2+2 = 4", expression="2+2")
+GOOD = called(4, "2+2 = 4", expression="2 + 2")
 
 
 def solved(
@@ -72,6 +72,13 @@ async def test_a_certain_reading_is_right() -> None:
     assert await score(solved(agreed=True)) == 1.0
 
 
+async def test_a_fixed_call_is_a_reading_like_any_other() -> None:
+    filled = called(4, "(2)+(2) = 4", expression="(2)+(2)")
+    assert await score(solved(filled, answer="(2)+(2) = 4", kind="tool")) is None
+    reader = Reader(ToolCall("calculator", {"expression": "2 * 2"}))
+    assert await score(solved(filled, answer="(2)+(2) = 4", kind="tool"), reader) == 1.0
+
+
 async def test_a_second_reader_confirms_or_leaves_it_open() -> None:
     reader = Reader(ToolCall("calculator", {"expression": "1+3"}))
     assert await score(solved(), reader) == 1.0
@@ -109,7 +116,7 @@ async def test_what_cannot_be_computed_again_is_left_ungraded(trace: Trace) -> N
 async def test_a_list_is_the_same_after_it_was_stored() -> None:
     run = called(["1", "2"], "1, 2", tool="ordered")
     grade = await Recompute("starter", {"ordered": Ordered()}).grade(
-        solved(run, answer="1, 2", kind="tool"), CONTEXT
+        solved(run, answer="1, 2", agreed=True), CONTEXT
     )
     assert grade.score == 1.0
 
@@ -127,5 +134,5 @@ async def test_the_run_s_own_clock_and_seed_are_used() -> None:
     day = tools("time")["time"]
     asked = {"operation": "now", "zone": "UTC"}
     now = await day.call(asked, CONTEXT)
-    trace = solved(called(now.value, now.text, tool="time", **asked), answer=now.text, kind="tool")
+    trace = solved(called(now.value, now.text, tool="time", **asked), answer=now.text, agreed=True)
     assert (await Recompute("starter", tools("time")).grade(trace, CONTEXT)).score == 1.0

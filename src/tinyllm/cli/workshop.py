@@ -13,6 +13,7 @@ from tinyllm.protocols import Backend, Parts, Router, Store, Tool
 from tinyllm.settings import Settings
 from tinyllm.starter import shipped
 from tinyllm.tools.table import TOOLS
+from tinyllm.types import ToolCall
 
 if TYPE_CHECKING:
     from tinyllm.backends.reading import ReaderBackend
@@ -61,7 +62,8 @@ class Workshop:
                 if key not in self._backends:
                     self._backends[key] = self._backend(name, model)
                 backends[name] = self._backends[key]
-        return Parts(backends, {name: self._tool(name, graph) for name in tools_of(graph)}, routers)
+        tools = {name: self._tool(name, graph) for name in tools_of(graph)}
+        return Parts(backends, tools, routers, fill=_fill)
 
     def model(self, name: str, backend_and_model: str) -> Backend:
         """The model that a setting names as BACKEND/MODEL."""
@@ -120,6 +122,14 @@ class Workshop:
                 )
             return TOOLS[name](self._settings.docs_dir)
         return TOOLS[name]()
+
+
+def _fill(call: str, text: str) -> ToolCall | None:
+    """The tool call of a call of the catalogue in a question."""
+    from tinyllm.slots import call_in
+    from tinyllm.starter.catalogue import CATALOGUE
+
+    return call_in(call, text, CATALOGUE)
 
 
 def tools_of(graph: Graph) -> Iterable[str]:

@@ -52,7 +52,7 @@ class Recompute:
         computed = figure(_value(runs[-1]))
         if computed is not None and span.text != _text(runs[-1]) and not tells(span.text, computed):
             return 0.0, f"the tool computed {_value(runs[-1])}, which the answer does not say"
-        if span.kind == "tool":
+        if span.kind == "tool" and trace.question in runs[-1].call.arguments.values():
             return 1.0, "the question is the tool's argument, and it gives the same again"
         return await self._confirm(trace, runs[-1], context)
 

@@ -65,8 +65,13 @@ def _names_of(graph: Graph, path: tuple[str, ...], node: object, tools: set[str]
                     yield Problem((*path, "tools"), f"no tool is called {tool!r}: {nearest(tool, tools)}")
         case RouterNode():
             used_models, used_prompts = [((*path, "model"), node.model)], [((*path, "prompt"), node.prompt)]
-        case ToolNode() if node.tool not in tools:
-            yield Problem((*path, "tool"), f"no tool is called {node.tool!r}: {nearest(node.tool, tools)}")
+        case ToolNode():
+            if node.tool not in tools:
+                message = f"no tool is called {node.tool!r}: {nearest(node.tool, tools)}"
+                yield Problem((*path, "tool"), message)
+            if (node.argument is None) == (node.call is None):
+                message = "give `argument:`, which the question becomes, or `call:`, which it fills in"
+                yield Problem((*path, "tool"), message)
         case Gate():
             used_models = [((*path, "checks"), test.model) for test in node.checks]
             used_prompts = [((*path, "checks"), test.prompt) for test in node.checks]

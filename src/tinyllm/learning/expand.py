@@ -52,12 +52,7 @@ class Expansion:
     def _grown(self, findings: Findings, new: Mapping[str, Sequence[Target]]) -> Proposal:
         """The head with a specialist for each of these tools, a new one or an old one trained again."""
         head, seed = findings.head, findings.seed
-        (first,) = successors(head.nodes[head.entry])
-        old = head.nodes[first]
-        routes = {BEFORE: Route(to=first, when="everything else")}
-        nodes: dict[str, NodeSpec] = {head.entry: head.nodes[head.entry].model_copy(update={"next": GROWN})}
-        if first == GROWN and isinstance(old, RouterNode):
-            routes, nodes = dict(old.routes), {}
+        routes, nodes = front(head)
         before = routes[BEFORE].to
         kinds = self._known(findings.items, routes)
         for tool, targets in new.items():
@@ -77,7 +72,7 @@ class Expansion:
         )
         # What a broken router, or one that knows a route no more, would lose goes the old way.
         nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
-        models = {**head.models, **{name: _model(name, one) for name, one in trained.items()}}
+        models = {**head.models, **{name: learned(name, one) for name, one in trained.items()}}
         return Proposal(
             "expand",
             Counter(node_of(target.item.trace) for one in new.values() for target in one).most_common(1)[0][
@@ -111,6 +106,22 @@ class Expansion:
         return None
 
 
+def front(head: Graph) -> tuple[dict[str, Route], dict[str, NodeSpec]]:
+    """The routes of the learned router before everything else, and what leads to it where there is none yet."""
+    (first,) = successors(head.nodes[head.entry])
+    old = head.nodes[first]
+    if first == GROWN and isinstance(old, RouterNode):
+        return dict(old.routes), {}
+    entry = head.nodes[head.entry].model_copy(update={"next": GROWN})
+    return {BEFORE: Route(to=first, when="everything else")}, {head.entry: entry}
+
+
+def learned(name: str, trained: Trained) -> Model:
+    """The model of that name, from a file that a version brings."""
+    kind = "router" if name == GROWN else "reader"
+    return Model(backend="learned", model=f"{kind}-{trained.sha256}", parameters=trained.parameters)
+
+
 def _name(tool: str) -> str:
     return f"{GROWN}-{tool}"
 
@@ -119,11 +130,6 @@ def _end(head: Graph) -> Next:
     """Where the network's specialists lead."""
     ends = [spec.next for spec in head.nodes.values() if isinstance(spec, Specialist)]
     return Counter(ends).most_common(1)[0][0]
-
-
-def _model(name: str, trained: Trained) -> Model:
-    kind = "router" if name == GROWN else "reader"
-    return Model(backend="learned", model=f"{kind}-{trained.sha256}", parameters=trained.parameters)
 
 
 def _reason(tool: str, targets: Sequence[Target]) -> str:

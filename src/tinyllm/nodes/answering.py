@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from tinyllm.errors import GraphError
+from tinyllm.errors import GraphError, ToolError
 from tinyllm.graph import Gate, Graph, Specialist, ToolNode, nearest
 from tinyllm.nodes.facts import told
 from tinyllm.nodes.form import unmet
@@ -128,27 +128,41 @@ class SpecialistNode:
 
 
 class Direct:
-    """Gives the question, as it stands, to a tool: no model, no cost. A tool's error leads to recovery.
+    """Gives the question to a tool, as it stands or as a fixed call over its slots: no model, no cost.
 
-    Raises GraphError where the tool takes no such argument.
+    A question that does not fit, or that the tool cannot compute, goes to recovery. Raises GraphError where
+    the tool takes no such argument.
     """
 
     def __init__(self, name: str, graph: Graph, parts: Parts) -> None:
         self.name = name
         self.spec = cast(ToolNode, graph.nodes[name])
         self.tool = parts.tools[self.spec.tool]
+        self.fill = parts.fill
         takes, argument = self.tool.spec.parameters.get("properties"), self.spec.argument
-        if takes is not None and argument not in takes:
+        if takes is not None and argument is not None and argument not in takes:
             message = f"node {name!r} gives tool {self.spec.tool!r} an argument {argument!r}, which it lacks"
             raise GraphError(message, hint=f"`argument:` of {name!r}: {nearest(argument, takes)}")
 
     async def run(self, scope: Scope) -> Outcome:
-        run = await scope.use(self.tool, ToolCall(self.spec.tool, {self.spec.argument: scope.text}))
+        try:
+            call = self._call(scope.text)
+        except ToolError as error:
+            return Outcome(failed=f"the question does not fit {self.name!r}: {error.message}")
+        run = await scope.use(self.tool, call)
         if run.result is None:
             return Outcome(failed=run.error)
         if (reason := unmet(scope.request, run.result.text)) is not None:
             return Outcome(failed=reason)
         return Outcome(Candidate(self.name, run.result.text, (run,)))
+
+    def _call(self, text: str) -> ToolCall:
+        if self.spec.argument is not None:
+            return ToolCall(self.spec.tool, {self.spec.argument: text})
+        call = self.fill(str(self.spec.call), text) if self.fill else None
+        if call is None or call.name != self.spec.tool:
+            raise ToolError(f"{self.spec.call!r} is no call of {self.spec.tool!r}")
+        return call
 
 
 def _result(run: ToolRun) -> Message:

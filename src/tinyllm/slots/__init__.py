@@ -1,6 +1,6 @@
 """Slots: what a request holds that a call may point at, and the language of such calls."""
 
-from tinyllm.slots.calls import fill, literal_call, point
+from tinyllm.slots.calls import call_in, fill, literal_call, point
 from tinyllm.slots.carry import carry, leans
 from tinyllm.slots.find import Slot, Slots, find
 from tinyllm.slots.legal import (
@@ -23,6 +23,7 @@ __all__ = [
     "Ops",
     "Slot",
     "Slots",
+    "call_in",
     "carry",
     "figure",
     "fill",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from tinyllm.errors import ToolError
-from tinyllm.slots.find import Slot, Slots
+from tinyllm.slots.find import Slot, Slots, find
 from tinyllm.slots.legal import Op, Ops, fits, read_call, takes
 from tinyllm.slots.units import canonical
 from tinyllm.types import JSON, ToolCall
@@ -21,6 +21,15 @@ _MAX_BITS = 4_000
 def fill(call: str, slots: Slots, ops: Ops) -> ToolCall | None:
     """The tool call that a call stands for; None for a refusal. Raises ToolError where it is not legal."""
     return _tool_call(*read_call(call, slots, ops))
+
+
+def call_in(call: str, text: str, ops: Ops) -> ToolCall | None:
+    """The tool call that a call stands for in a request's text; None for a refusal. Raises ToolError where it is
+    not legal there, or the text is too long to be read whole."""
+    slots = find(text)
+    if slots.cut:
+        raise ToolError(f"the question is longer than the {len(slots.text)} characters that are read")
+    return fill(call, slots, ops)
 
 
 def literal_call(literals: Sequence[str], ops: Ops) -> ToolCall | None:
