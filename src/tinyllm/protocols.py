@@ -219,6 +219,13 @@ class Version:
     share: float = 1.0
     evidence: Mapping[str, JSON] = field(default_factory=dict)
 
+    @property
+    def stage(self) -> str:
+        """Whom it answers, in words."""
+        if self.share == 1:
+            return "answers all conversations"
+        return f"answers {100 * self.share:g}% of conversations" if self.share else "in the shadow, answers nobody"
+
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:

@@ -12,9 +12,10 @@ from tinyllm.errors import BackendUnreachable, ModelFileError, StoreError
 from tinyllm.grading import correction
 from tinyllm.grading.reference import against
 from tinyllm.graph import Graph, Model, put_nodes
-from tinyllm.learning.cycle import Learner, Report, ledger_of
+from tinyllm.learning.cycle import Learner, Report
 from tinyllm.learning.items import Item
 from tinyllm.learning.lessons import Lesson, Lessons, study
+from tinyllm.learning.proof import ledger_of
 from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.trial import Verdict
 from tinyllm.protocols import Parts, Store, TrialRow, Version
@@ -125,7 +126,7 @@ async def test_a_change_that_helps_is_proven_and_adopted_once() -> None:
     assert trial.evidence["confirm"]["tally"]["losses"] == 0
     again = await learner.cycle()
     assert not again.rounds and len(await versions(store)) == 2
-    assert again.rolled_back is None
+    assert again.live is None
 
 
 async def test_a_proposer_never_sees_what_confirms() -> None:
@@ -250,7 +251,8 @@ async def test_a_version_that_disappoints_is_taken_back_by_itself() -> None:
     lessons = Lessons("later", rows, ())
     await study(lessons, lessons.rows, ABench(turned).engine(adopted, store).run, store)
     report = await a_learner(store, base, swapping(), bench=ABench(turned)).cycle()
-    assert report.rolled_back is not None and report.rolled_back.graph == base.id
+    assert report.live is not None and report.live.version is not None
+    assert report.live.version.graph == base.id and "taken back" in report.live.words
     assert [version.edit for version in await versions(store)] == ["file", "model", "rollback"]
 
 

@@ -8,8 +8,9 @@ import pytest
 from tests.learning.test_cycle import ANIMALS, WORDS, Swap, a_learner, head, no, said, swapping, taught
 from tests.learning.things import ABench
 from tinyllm.errors import BackendError
-from tinyllm.learning.cycle import Learner, Report, ledger_of
+from tinyllm.learning.cycle import Learner, Report
 from tinyllm.learning.lessons import Lesson, Lessons, study
+from tinyllm.learning.proof import ledger_of
 from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.teach import teach
 from tinyllm.protocols import Store

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from tinyllm.errors import Conflict, NotFound, RequestError, StoreError
 from tinyllm.graph import Exit, Graph, change, dump, parse, put_nodes, put_prompt
 from tinyllm.learning.proposal import Edit, Proposal
-from tinyllm.learning.versions import Head, adopt, current, earlier, head_of, replay, roll_back
+from tinyllm.learning.versions import Head, adopt, earlier, head_of, replay, roll_back
 from tinyllm.protocols import Store, TrialRow, Version
 from tinyllm.store import open_store
 
@@ -140,7 +140,7 @@ async def test_a_rollback_is_one_more_version(store: Store) -> None:
     with pytest.raises(NotFound, match="no version 9"):
         earlier(now, 9)
     await roll_back(store, now, "forward", to=earlier(now, two.id))
-    assert (await current(store, BASE, await store.versions("net"))).id == two.id
+    assert (await head_of(store, BASE)).graph.id == two.id
     edited = refusing(BASE, "No.")
     with pytest.raises(RequestError, match="another state of the network's file"):
         earlier(await head_of(store, edited), 1)

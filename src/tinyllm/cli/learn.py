@@ -168,8 +168,8 @@ def _show(title: str, report: "Report", dry: bool) -> None:
     click.echo(click.style(f"{title}: {report.graded} graded answers, {right} right", bold=True))
     for user, count in report.left_out.items():
         click.echo(f"  left out: {count} grades by {plain(user)!r}, who gave more than one user may")
-    if report.rolled_back is not None:
-        click.echo(f"  taken back: {report.rolled_back.reason}")
+    if report.live is not None:
+        click.echo(f"  {report.live.words}")
     failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
     for cluster in [one for one in failing if one.failing][:SHOWN]:
         example = f", such as {plain(cluster.examples[0])!r}" if cluster.examples else ""
@@ -206,7 +206,7 @@ def _json(report: "Report") -> dict[str, JSON]:
         "reason": report.reason,
         "left_out": dict(report.left_out),
         "faults": list(report.faults),
-        "rolled_back": asdict(report.rolled_back) if report.rolled_back else None,
+        "live": asdict(report.live) if report.live else None,
         "clusters": [
             {
                 "name": cluster.name,

@@ -31,7 +31,7 @@ def trials(trial_id: str | None, network: str | None, as_json: bool) -> None:
     chance that the network ever adopts a change that is no better. With ID (or its beginning), one trial in full.
     """
     from tinyllm.cli.wiring import load_file
-    from tinyllm.learning.cycle import ledger_of
+    from tinyllm.learning.proof import ledger_of
 
     name = load_file(settings(network=network).network).name
 

@@ -23,7 +23,8 @@ from tinyllm.types import Reply, Request, Trace
 
 if TYPE_CHECKING:
     from tinyllm.grading import Run
-    from tinyllm.learning.cycle import Consent, Learner
+    from tinyllm.learning.cycle import Learner
+    from tinyllm.learning.proof import Consent
     from tinyllm.learning.proposal import Ask, Bench, Proposer
     from tinyllm.learning.tryout import Tell
     from tinyllm.server import Limits, Service
@@ -158,7 +159,7 @@ async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
         raise
 
     async def resolve(request: Request) -> Graph:
-        return await heads.graph(graph.name, request.tenant)
+        return await heads.resolve(graph.name, request)
 
     return Wired(graph, Engine(resolve, heads.parts, opened), opened, heads)
 
@@ -288,9 +289,9 @@ async def open_service(
 
     async def resolve(request: Request) -> Graph:
         network, _, node = request.model.partition("/")
-        graph = await heads.graph(network, request.tenant)
         if not node:
-            return graph
+            return await heads.resolve(network, request)
+        graph = await heads.graph(network, request.tenant)
         if (graph.id, node) not in lone:
             lone[graph.id, node] = alone(graph, node)
         return lone[graph.id, node]

@@ -1,40 +1,38 @@
 """One cycle of learning: what the graded traffic proposes, tries and proves, and what the network adopts.
 
-A cycle looks at the last change first, and takes it back where live traffic speaks against it. Then, round by
-round: clusters of the propose part lead to proposals, rivals compete on select, and the winner meets confirm
-once, at the level that the network's ledger allows. Every trial is kept. All is drawn from the store and a
-seed, so a cycle that was cut short comes to the same end when it is run again.
+A cycle looks at the last change first: where live traffic speaks against it, it is taken back, and while it is on
+its way up nothing else is tried. Then, round by round: clusters of the propose part lead to proposals, rivals
+compete on select, and the winner meets confirm once, at the level that the network's ledger allows. Every trial is
+kept. All is drawn from the store and a seed, so a cycle that was cut short comes to the same end when it is run
+again.
 
 Knows nothing about how proposals are made, or how graphs become implementations.
 """
 
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tinyllm.errors import Conflict, StoreError, TinyLLMError
+from tinyllm.errors import StoreError, TinyLLMError
 from tinyllm.evidence import Ledger
 from tinyllm.grading import node_of
-from tinyllm.graph import Graph, Specialist
+from tinyllm.graph import Graph
 from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
 from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.lessons import Lessons
+from tinyllm.learning.proof import HEAD, Consent, Proof, ledger_of, rules_for, trial_id
 from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
+from tinyllm.learning.rollout import Live, look_back
 from tinyllm.learning.traffic import SHARES, Outcome
-from tinyllm.learning.trial import Contest, Rules, Verdict, confirm, contest, watch
-from tinyllm.learning.tryout import Answers, Right, Tell, Tryout, mean_cost, nodes_with, outcome
-from tinyllm.learning.versions import Head, adopt, head_of, roll_back
+from tinyllm.learning.trial import Contest, Rules, contest
+from tinyllm.learning.tryout import Right, Tell, Tryout
+from tinyllm.learning.versions import Head, head_of
 from tinyllm.protocols import Store, TrialRow, Version
 
-PROTECTED = 20  # groups of a node's traffic from which on no change may harm it
-HEAD = "the network as it is"
-ELSEWHERE = "the network changed meanwhile, by another learner or by hand: learn again"
-
-Consent = Callable[[Proposal, Verdict], Awaitable[bool]]
+ON_ITS_WAY = "no other change is tried while one is on its way up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +47,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a cycle saw and did; `reason` says why it went no further. `left_out` counts the grades of users who
-    gave more than one user may, `faults` are what broke on the way."""
+    """What a cycle saw and did; `reason` says why it went no further. `live` is what became of the last change.
+    `left_out` counts the grades of users who gave more than one user may, `faults` are what broke on the way."""
 
     graded: int
     failed: int
     clusters: Sequence[Cluster]
     rounds: Sequence[Round]
-    rolled_back: Version | None
+    live: Live | None
     reason: str
     left_out: Mapping[str, int]
     faults: Sequence[str] = ()
@@ -93,7 +91,7 @@ class Learner:
         items, left_out = capped(await gather(self.store, tenant=self.tenant, limit=self.limit))
         tryout = Tryout(self.bench, self.right, self.tell)
         head = await head_of(self.store, self.base, tenant=self.tenant)
-        undone = None if dry else await self._watch(head, items, tryout)
+        live = None if dry else await look_back(self.store, head, items, tryout, self.tenant)
         failed = sum(not item.passed for item in items)
         rounds: list[Round] = []
         faults: list[str] = []
@@ -105,6 +103,8 @@ class Learner:
             others = [item for item in seen if item.trace.run_id not in known]
             found = [*taught, *clusters(others, seed=self.seed)]
             reason = self._nothing_to_do(len(items), failed, found, len(rounds))
+            if head.rising is not None:
+                reason = ON_ITS_WAY
             if reason is None:
                 worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
                 proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items, faults)
@@ -114,7 +114,7 @@ class Learner:
                 if rounds[-1].version is not None:
                     continue
                 reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
-            return Report(len(items), failed, found, rounds, undone, reason, left_out, faults)
+            return Report(len(items), failed, found, rounds, live, reason, left_out, faults)
 
     def _nothing_to_do(self, graded: int, failed: int, found: Sequence[Cluster], rounds: int) -> str | None:
         rules = self.base.learning
@@ -191,11 +191,12 @@ class Learner:
         before = await tryout.answers(head.graph, select, HEAD)
         found = await tryout.rivals(proposals, select, before, faults)
         # Select is too small to say what a slice loses: that is for confirm to tell.
-        rules = replace(self._rules(select, before), protected={})
+        rules = replace(rules_for(self.base, select, before), protected={})
         won, rules = self._contest(found, proposals, await self._ledger(), rules)
         if won.winner is None or dry:
             return Round(proposals, won)
-        trial, version = await self._confirm(head, proposals[won.winner], won, rules, items, tryout)
+        proof = Proof(self.store, self.consent, self.read, self.tenant)
+        trial, version = await proof(head, proposals[won.winner], won, rules, items, tryout)
         return Round(proposals, won, trial, version)
 
     def _contest(
@@ -219,121 +220,10 @@ class Learner:
             saving, reason=reason, evidence=evidence, missing=max(won.missing, saving.missing)
         ), rules
 
-    async def _confirm(
-        self,
-        head: Head,
-        proposal: Proposal,
-        won: Contest,
-        rules: Rules,
-        items: Sequence[Item],
-        tryout: Tryout,
-    ) -> tuple[TrialRow, Version | None]:
-        """The winner's one look at confirm, and the network with it where that proves it and a person agrees."""
-        last = among(items, self.base.name, "confirm")
-        trial = TrialRow(
-            trial_id(head.graph, proposal.graph, last),
-            self.base.name,
-            proposal.edit,
-            proposal.node,
-            proposal.reason,
-            "waiting",
-            evidence={"select": won.evidence},
-        )
-        groups = len({item.group for item in last})
-        if groups < won.needed:
-            missing = math.ceil((won.needed - groups) / SHARES["confirm"])
-            trial = replace(
-                trial,
-                verdict=f"too little evidence: to prove it takes {won.needed} kinds of graded requests that it was"
-                f" not made from, and there are {groups} (about {missing} more graded requests are missing)",
-            )
-            await self.store.put_trial(trial, tenant=self.tenant)
-            return trial, None
-        # From here on the look is paid for: a cycle that is cut short comes back to this trial.
-        ledger = await self._ledger()
-        trial = replace(trial, state="open", number=len(ledger.opened(trial.id).entries))
-        try:
-            await self.store.put_trial(trial, tenant=self.tenant)
-        except Conflict:
-            return replace(trial, state="waiting", number=None, verdict=ELSEWHERE), None
-        before = await tryout.answers(head.graph, last, HEAD)
-        after = await tryout.answers(proposal.graph, last, won.winner or "", proposal.files)
-        mended = _mended(head.graph, proposal)
-        protected = self._rules(last, before, but=mended).protected
-        tried = outcome(last, before, after, but=mended)
-        verdict, _ = confirm(trial.id, won, tried, ledger, replace(rules, protected=protected))
-        trial = replace(
-            trial,
-            state="rejected",
-            verdict=verdict.reason,
-            evidence={**trial.evidence, "confirm": verdict.evidence},
-        )
-        if verdict.adopted and not await self.consent(proposal, verdict):
-            # Its look is paid for: whoever agrees later, on the same evidence, pays nothing more.
-            trial = replace(
-                trial, state="waiting", verdict=f"proven, but nobody agreed to it; {verdict.reason}"
-            )
-        elif verdict.adopted:
-            trial = replace(trial, state="adopted")
-            try:
-                version = await adopt(
-                    self.store, head, proposal, trial, base=self.read and self.read(), tenant=self.tenant
-                )
-                return trial, version
-            except Conflict:
-                trial = replace(trial, state="rejected", verdict=f"proven, but {ELSEWHERE}")
-        await self.store.put_trial(trial, tenant=self.tenant)
-        return trial, None
-
-    async def _watch(self, head: Head, items: Sequence[Item], tryout: Tryout) -> Version | None:
-        """The version that a rollback made, where what came in since the last change is proof against it."""
-        if head.parent is None:
-            return None
-        own = self.bench.effective(head.graph).id
-        live = [item for item in items if item.trace.graph == own]
-        if not live:
-            return None
-        before = await tryout.answers(head.parent, live, "the version before")
-        after = await tryout.answers(head.graph, live, HEAD)
-        name = f"version {head.revision}"
-        rules = self._rules(live, before)
-        verdict, _ = watch(name, outcome(live, before, after), head.rollbacks.opened(name), rules)
-        return None if verdict.adopted else await roll_back(self.store, head, verdict.reason, self.tenant)
-
-    def _rules(self, items: Sequence[Item], before: Answers, *, but: Collection[str] = ()) -> Rules:
-        """What a change must show. The nodes that it mends are no protected slices: there it must gain on balance."""
-        own = self.base.learning
-        nodes = [node for node in nodes_with(PROTECTED, items, before) if node not in but]
-        protected = {f"node {node}": own.lost for node in nodes}
-        cap = own.cost * mean_cost(before)
-        return Rules(cap or math.inf, protected, gain=own.gain)
-
     async def _ledger(self) -> Ledger:
         """The network's error budget, as its trials have spent it."""
         trials = await self.store.trials(self.base.name, tenant=self.tenant)
         return ledger_of(trials)
-
-
-def _mended(head: Graph, proposal: Proposal) -> Collection[str]:
-    """The nodes that a proposal is about: the one it names, and those that it changes or trains anew."""
-    after = proposal.graph
-    changed = {
-        name
-        for name, spec in head.nodes.items()
-        if isinstance(spec, Specialist)
-        and (after.nodes.get(name), after.models.get(spec.model)) != (spec, head.models[spec.model])
-    }
-    return {proposal.node, *changed}
-
-
-def ledger_of(trials: Iterable[TrialRow]) -> Ledger:
-    """The ledger of the trials that were looked at, in the order of their numbers."""
-    ledger = Ledger()
-    for trial in sorted((t for t in trials if t.number is not None), key=lambda t: t.number or 0):
-        ledger = ledger.opened(trial.id)
-        if trial.state in ("adopted", "rejected"):
-            ledger = ledger.closed(trial.id, proven=trial.state == "adopted")
-    return ledger
 
 
 async def seen_by(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item]:
@@ -355,9 +245,3 @@ def taught_cluster(items: Iterable[Item]) -> list[Cluster]:
         return []
     node = Counter(node_of(item.trace) for item in failed).most_common(1)[0][0]
     return [Cluster("what is taught", node, failed, (failed[0].request.text,), taught=True)]
-
-
-def trial_id(head: Graph, candidate: Graph, last: Sequence[Item]) -> str:
-    """One trial is one change of one network, held against one body of evidence."""
-    text = "\n".join((head.id, candidate.id, *sorted(item.trace.run_id for item in last)))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

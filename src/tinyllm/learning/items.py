@@ -29,12 +29,13 @@ _SPARE = words_of(
 @dataclass(frozen=True, slots=True)
 class Item:
     """One graded run. `request` holds the seed and clock that it ran under, `reference` the right answer
-    where it is known, `group` names its near-duplicates."""
+    where it is known, `group` names its near-duplicates; `created` is the store's time."""
 
     request: Request
     trace: Trace
     grade: Grade
     group: str
+    created: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -69,7 +70,8 @@ async def gather(store: Store, *, tenant: str = "local", limit: int = 1000) -> l
     for row in reversed(rows):
         if row.run_id in counting:
             events = await store.events(row.run_id, tenant)
-            items.append(Item(request_of(events), fold(events), counting[row.run_id], group_of(row.question)))
+            request, grade = request_of(events), counting[row.run_id]
+            items.append(Item(request, fold(events), grade, group_of(row.question), row.created))
     return items
 
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.errors import Conflict
-from tinyllm.learning.cycle import HEAD, PROTECTED, Learner, Report, Round, seen_by, taught_cluster, trial_id
+from tinyllm.learning.cycle import ON_ITS_WAY, Learner, Report, Round, seen_by, taught_cluster
 from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.lessons import Lessons
+from tinyllm.learning.proof import HEAD, PROTECTED, trial_id
 from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.traffic import Part
 from tinyllm.learning.trial import Contest, Rules, as_data, vouch
@@ -47,7 +48,7 @@ async def teach(learner: Learner, lessons: Lessons, *, dry: bool = False) -> Rep
     texts = {item.request.text for item in (*lesson.made_from, *lesson.held)}
     older = [item for item in items if not lessons.hold(item.request) and item.request.text not in texts]
     seen = await seen_by(head.graph, among(older, learner.base.name, "propose"), tryout)
-    found = taught_cluster(lesson.made_from)
+    found = [] if head.rising else taught_cluster(lesson.made_from)
     findings = Findings(head.graph, [*seen, *lesson.made_from], found, learner.seed)
     faults: list[str] = []
     made = [one for one in await learner.made(findings, faults) if not one.saves] if found else []
@@ -56,7 +57,7 @@ async def teach(learner: Learner, lessons: Lessons, *, dry: bool = False) -> Rep
     if proposals:
         rounds.append(await _round(learner, head, lesson, older, proposals, tryout, dry, faults))
     failed = sum(not item.passed for item in items)
-    reason = _reason(lesson, rounds)
+    reason = ON_ITS_WAY if head.rising else _reason(lesson, rounds)
     return Report(len(items), failed, found, rounds, None, reason, left_out, faults)
 
 
