@@ -1,6 +1,7 @@
 """What keeping a run costs: CPU, throughput and disk, by how many runs are kept at once; and opening, cold.
 
-python benchmarks/store.py          prints a table and writes benchmarks/store.json
+python benchmarks/store.py              prints a table and writes benchmarks/store.json
+python benchmarks/store.py --postgres   measures a PostgreSQL server of its own (durable, on loopback) beside it
 """
 
 import asyncio
@@ -15,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.support.postgres import postgres
 
 from tinyllm.events import Event
 from tinyllm.store import open_store
@@ -56,10 +59,11 @@ def run_of_26_events(run_id: str) -> list[Event]:
     return events
 
 
-async def appending(together: int, seconds: float = 3.0) -> dict[str, float]:
+async def appending(together: int, url: str = "", seconds: float = 3.0) -> dict[str, float]:
     """Figures of `together` callers that each append one run after another for some seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        store = await open_store(f"sqlite:///{folder}/store.db")
+        store = await open_store(url or f"sqlite:///{folder}/store.db")
+        before = (await store.size())["bytes"]
         await store.append("local", run_of_26_events("warm"))
         prepared = [run_of_26_events(f"run-{number:032d}") for number in range(12_000)]
         waits: list[float] = []
@@ -77,7 +81,8 @@ async def appending(together: int, seconds: float = 3.0) -> dict[str, float]:
         cpu, wall = time.process_time(), time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(together)))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        size = (await store.size())["bytes"]
+        size = (await store.size())["bytes"] - before
+        await store.purge(float("inf"))
         await store.close()
     return {
         "runs": len(waits),
@@ -116,7 +121,7 @@ def cold() -> dict[str, float]:
 
 def main() -> None:
     report: dict[str, Any] = {
-        "command": "python benchmarks/store.py",
+        "command": " ".join(["python benchmarks/store.py", *sys.argv[1:]]),
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
@@ -128,10 +133,15 @@ def main() -> None:
         "cold_cpu_seconds": cold(),
         "appending": {str(together): asyncio.run(appending(together)) for together in (1, 20, 200)},
     }
+    if "--postgres" in sys.argv:
+        with postgres() as server:
+            report["postgres"] = {
+                str(together): asyncio.run(appending(together, server.url)) for together in (1, 20, 200)
+            }
     Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
     print("cold CPU seconds:", {name: round(value, 3) for name, value in report["cold_cpu_seconds"].items()})
     print("at once   runs/s  events/s  CPU ms/run  p50 ms  p99 ms   bytes")
-    for together, figures in report["appending"].items():
+    for together, figures in [*report["appending"].items(), *report.get("postgres", {}).items()]:
         print(
             f"{together:>7} {figures['runs_per_second']:8.0f} {figures['events_per_second']:9.0f} "
             f"{figures['cpu_ms_per_run']:11.3f} {figures['wait_ms_p50']:7.2f} {figures['wait_ms_p99']:7.2f} "

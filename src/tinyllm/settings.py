@@ -6,6 +6,7 @@ about how a backend is built: its own options are checked there.
 
 import difflib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -89,7 +90,13 @@ class Resolved:
         """Yield each setting as dotted name, value (secrets masked) and origin."""
         for name, value in _leaves(self.settings.model_dump(mode="json")):
             secret = value is not None and any(part in _SECRET for part in name.split("."))
-            yield name, MASK if secret else value, self.origins.get(name, "default")
+            shown = without_password(value) if name == "store" else value
+            yield name, MASK if secret else shown, self.origins.get(name, "default")
+
+
+def without_password(url: str) -> str:
+    """The URL of a store as it may be shown."""
+    return re.sub(r"(?<=://)([^/:@]*:)[^/@]*(?=@)|([?&]password=)[^&]*", rf"\1\2{MASK}", url)
 
 
 def user_config(environ: Mapping[str, str]) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tinyllm.errors import SettingsError
-from tinyllm.settings import Resolved, read_settings, user_config
+from tinyllm.settings import MASK, Resolved, read_settings, user_config
 
 
 def read(folder: Path, text: str = "", flags: dict[str, str] | None = None, **environ: str) -> Resolved:
@@ -84,3 +84,20 @@ def test_secrets_are_never_shown(home: Path, run: Run) -> None:
         assert "s3cret" not in shown.output
         assert "backends.a.key" in shown.stdout
     assert "<- TINYLLM_NETWORK" in run("config", "show", "--origin").stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ann:s3cret@host:5432/db", f"postgresql://ann:{MASK}@host:5432/db"),
+        ("postgresql://ann@host/db?password=s3cret&sslmode=require", f"ann@host/db?password={MASK}&sslmode"),
+        ("postgresql://host:5432/db", "postgresql://host:5432/db"),
+        ("sqlite:////var/a:b@c.db", "sqlite:////var/a:b@c.db"),
+    ],
+)
+def test_a_store_is_shown_without_its_password(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    monkeypatch.setenv("TINYLLM_STORE", url)
+    told = run("config", "show").stdout
+    assert shown in told and "s3cret" not in told

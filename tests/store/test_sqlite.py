@@ -212,6 +212,7 @@ async def test_where_no_store_can_be_the_error_says_what_to_do(tmp_path: Path) -
 READ_ONLY = """
 import asyncio, os, sys
 import tinyllm.store.sql
+import tinyllm.store.sqlite
 from tinyllm.errors import StoreError
 from tinyllm.store import open_store
 

@@ -123,6 +123,7 @@ def _fault(what: str, error: TinyLLMError, *, needed: bool = True) -> Finding:
 
 async def _store(resolved: "Resolved") -> Finding:
     from tinyllm.cli.wiring import open_settings_store
+    from tinyllm.settings import without_password
 
     try:
         store = await open_settings_store(resolved.settings)
@@ -132,7 +133,8 @@ async def _store(resolved: "Resolved") -> Finding:
             await store.close()
     except TinyLLMError as error:
         return _fault("store", error)
-    return Finding("store", True, f"{size['runs']} runs, {size['bytes']} bytes in {resolved.settings.store}")
+    where = without_password(resolved.settings.store)
+    return Finding("store", True, f"{size['runs']} runs, {size['bytes']} bytes in {where}")
 
 
 def _neurons(models: Iterable["Model"]) -> Iterator[Finding]:

@@ -35,10 +35,12 @@ def store() -> None:
 def size(as_json: bool) -> None:
     """Example: tinyllm store size --json"""
 
+    from tinyllm.settings import without_password
+
     async def measure(store: "Store") -> Mapping[str, int]:
         return await store.size()
 
-    counts = {**with_store(measure), "url": settings().store}
+    counts = {**with_store(measure), "url": without_password(settings().store)}
     if as_json:
         print_json(counts)
     else:

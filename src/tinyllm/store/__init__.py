@@ -21,8 +21,9 @@ async def open_store(
 ) -> Store:
     """Open the store behind `url`, making or migrating it where needed, and return it ready for use.
 
-    `sqlite:///PATH` is a file (`sqlite:////var/x.db` an absolute one), `memory:` keeps a bounded number of
-    runs for the life of the process only. Runs and tickets older than `retention` seconds are purged on
+    `sqlite:///PATH` is a file (`sqlite:////var/x.db` an absolute one), `postgresql://USER:PASSWORD@HOST/DATABASE`
+    a database that several machines may share, and `memory:` keeps a bounded number of runs for the life of the
+    process only. Runs and tickets older than `retention` seconds are purged on
     opening and from time to time; None keeps them. `patience` is how many seconds a call waits for another
     process that is writing. `now` is the clock that rows are stamped with, in Unix time.
 
@@ -40,8 +41,14 @@ async def open_store(
         from tinyllm.store.sqlite import Sqlite
 
         return await asyncio.to_thread(SqlStore, Sqlite(Path(path), patience), retention, now)
+    if url.startswith(("postgresql://", "postgres://")):
+        from tinyllm.store.postgres import Postgres
+        from tinyllm.store.sql import SqlStore
+
+        return await asyncio.to_thread(lambda: SqlStore(Postgres(url, patience), retention, now))
     raise StoreError(
-        f"{url!r} is not the URL of a store", hint="write sqlite:///PATH/store.db, or memory: to keep nothing"
+        f"{url!r} is not the URL of a store",
+        hint="write sqlite:///PATH/store.db, postgresql://USER@HOST/DATABASE, or memory: to keep nothing",
     )
 
 

@@ -9,7 +9,7 @@ from tinyllm.errors import StoreError
 
 
 class StoreBusy(StoreError):
-    """Another program did not let go of the store in time."""
+    """The store cannot be had now: another program did not let go of it in time, or its server is away."""
 
 
 class FileLock:

@@ -23,7 +23,8 @@ COSTS = tuple(field.name for field in fields(Cost))
 _INTEGERS = ("macs", "tokens_in", "tokens_out")
 SUMS = [
     # PostgreSQL's sum of integers is a decimal number.
-    f"CAST(coalesce(sum({name}), 0) AS {'BIGINT' if name in _INTEGERS else 'DOUBLE PRECISION'})" for name in COSTS
+    f"CAST(coalesce(sum({name}), 0) AS {'BIGINT' if name in _INTEGERS else 'DOUBLE PRECISION'})"
+    for name in COSTS
 ]
 
 

@@ -1,22 +1,22 @@
 """The store in SQL: one wording of each statement, which SQLite and PostgreSQL both read.
 
-Knows tables and rows; `writer` knows when they are committed, and the database (`sqlite`) everything that is
-its own. Statements are plain text rather than SQLAlchemy expressions because SQLAlchemy alone would cost
-every command 0.17 s of CPU; `schema` holds the tables that they speak of.
+Knows tables and rows; `writer` knows when they are committed, and the database (`sqlite`, `postgres`)
+everything that is its own. Statements are plain text rather than SQLAlchemy expressions because SQLAlchemy
+alone would cost every command 0.17 s of CPU; `schema` holds the tables that they speak of.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import astuple
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tinyllm.errors import StoreError
 from tinyllm.events import SCHEMA_VERSION, Event
 from tinyllm.protocols import Fact, RunRow, Ticket, TrialRow, Usage, Version
 from tinyllm.store import facts, lineage, rows
-from tinyllm.store.sqlite import Sqlite
 from tinyllm.store.writer import Cursor, Writer
 from tinyllm.types import JSON, Cost, Grade
 
@@ -48,7 +48,7 @@ _RUNS = """
 SELECT number, run_id, tenant, user_id, session, graph, seed, clock, question, answer, status, created,
        macs, tokens_in, tokens_out, milliseconds, money FROM runs"""
 _USAGE = f"""
-SELECT count(*), {", ".join(f"coalesce(sum({each}), 0)" for each in rows.COSTS)}
+SELECT count(*), {", ".join(rows.SUMS)}
 FROM runs WHERE tenant = ? AND created >= ?"""
 _EVENTS = "SELECT events FROM events WHERE tenant = ? AND run_id = ? ORDER BY sequence"
 _TICKETS = "SELECT ticket_id, run_id, tenant, question, reason, created, answer FROM tickets"
@@ -61,10 +61,41 @@ _SIZES = dict.fromkeys(_TABLES, "count(*)") | {"events": "coalesce(sum(count), 0
 _NOT_ENDED = (None,) * 7  # answer, status and cost
 
 
+class Database(Protocol):
+    """One database with a connection that writes and one that reads, each for one thread at a time."""
+
+    def open(self) -> None:
+        """Make or migrate the tables where needed, and connect. Raises StoreError."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Cursor]:
+        """A transaction that writes, the only one at a time: committed durably on leaving, rolled back on any error.
+
+        Raises StoreBusy where the database cannot be had now, StoreError where the work cannot be carried out.
+        """
+        ...
+
+    def read(self, query: Callable[[Cursor], T]) -> T:
+        """What `query` finds in one unchanging view of the data. Raises StoreError."""
+        ...
+
+    def reclaim(self) -> None:
+        """Give back the space of deleted rows."""
+        ...
+
+    def bytes(self, cursor: Cursor) -> int:
+        """How much space the data takes."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
 class SqlStore:
     """A `Store` on a database. Making one connects, migrates and purges what has expired, and so blocks."""
 
-    def __init__(self, database: Sqlite, retention: float | None, now: Callable[[], float]) -> None:
+    def __init__(self, database: Database, retention: float | None, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
         database.open()
@@ -218,8 +249,11 @@ class SqlStore:
 
     async def size(self) -> Mapping[str, int]:
         counts = ", ".join(f"(SELECT {count} FROM {table})" for table, count in _SIZES.items())
-        (found,) = await self._select(f"SELECT {counts}")
-        return dict(zip(_SIZES, found, strict=True)) | {"bytes": self._database.bytes()}
+
+        def measure(cursor: Cursor) -> tuple[int, ...]:
+            return *_fetch(cursor, f"SELECT {counts}")[0], self._database.bytes(cursor)
+
+        return dict(zip((*_SIZES, "bytes"), await self._read(measure), strict=True))
 
     async def export(self, *, tenant: str | None = None) -> AsyncIterator[Mapping[str, JSON]]:
         only, values = _of(tenant)

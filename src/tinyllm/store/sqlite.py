@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinyllm.errors import StoreError
 from tinyllm.store.lock import FileLock, StoreBusy
-from tinyllm.store.schema import READ_VERSION, SQLITE_SCRIPT, newest_version
+from tinyllm.store.schema import READ_VERSION, SQLITE_SCRIPT, is_older
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -102,7 +102,7 @@ class Sqlite:
                 hint="another program is reading the store: close it and purge again",
             )
 
-    def bytes(self) -> int:
+    def bytes(self, cursor: object) -> int:
         """The size of the database and its log on disk."""
         log = self._path.with_name(self._path.name + "-wal")
         with self._mending():
@@ -125,17 +125,7 @@ class Sqlite:
                 return
         finally:
             connection.close()
-        newest = newest_version()
-        if not found:
-            raise StoreError(
-                f"{str(self._path)!r} is a database of another program", hint="name another file as the store"
-            )
-        if found[0][0] > newest:
-            raise StoreError(
-                f"the store {str(self._path)!r} has schema {found[0][0]}, newer than {newest}",
-                hint="upgrade tinyllm-network, or name another store",
-            )
-        if found[0][0] < newest:
+        if is_older(found, str(self._path)):
             from tinyllm.store.migrate import upgrade
 
             upgrade(self._engine())
