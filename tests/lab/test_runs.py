@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from tinyllm.lab import data
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder, card, metrics, save_figure
 from tinyllm.lab.letters import Letters, encoded_names, split_names
-from tinyllm.lab.runs import RUNS, configured, find, scratch
+from tinyllm.lab.model import Config, Model
+from tinyllm.lab.runs import RUNS, configured, find, fitting, plays, scratch, sequences
 from tinyllm.lab.runs import names as ladder
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +36,10 @@ TINY = {
     "names-bigram": {"steps": 3},
     "names-backprop": {"steps": 20},
     "shakespeare-count": {"orders": 2},
+    "shakespeare-gpt": {"steps": 3, "batch": 2, "width": 8, "hidden": 8, "context": 8},
+    "seq2seq-addition": {"steps": 3, "batch": 4, "width": 8, "hidden": 8, "tested": 10},
+    "seq2seq-reverse": {"steps": 3, "batch": 4, "width": 8, "hidden": 8, "tested": 10, "length": 4},
+    "recall-distance": {"steps": 3, "batch": 4, "width": 8, "hidden": 8, "tested": 10, "farthest": 4},
 }
 RUNG = {"steps": 3, "batch": 8, "width": 8, "hidden": 8}
 
@@ -91,10 +97,9 @@ def test_every_run_leaves_config_metrics_pictures_and_a_card(name, begin):
     pictures = {path.suffix for path in folder.path.iterdir()} & {".png", ".svg"}
     assert pictures == {".png", ".svg"}
     if "steps" in run.config and name not in ("logic", "addition", "moons"):
-        assert list(folder.path.glob("checkpoint.*"))
-        assert [row["step"] for row in metrics(folder.path) if row["curve"] == "train"][-1] == folder.config[
-            "steps"
-        ]
+        assert list(folder.path.glob("checkpoint*"))
+        trained = [row["step"] for row in metrics(folder.path) if row["curve"].endswith("train")]
+        assert trained[-1] == folder.config["steps"]
 
 
 def test_pictures_are_png_and_svg(tmp_path, monkeypatch):
@@ -230,9 +235,64 @@ def test_the_losses_of_names_are_those_of_each_alone(begin):
     folder = begin("names-gru", **RUNG)
     letters, (learn, *_) = encoded_names(folder.text("names.txt"))
     model = ladder._fit(folder, letters, learn, [])
-    together = ladder.losses_of(model, learn)
-    apart = np.concatenate([ladder.losses_of(model, [name]) for name in learn])
+    together = fitting.losses_of(model, learn)
+    apart = np.concatenate([fitting.losses_of(model, [name]) for name in learn])
     np.testing.assert_allclose(together, apart, atol=1e-5)
+
+
+def test_the_losses_of_a_long_text_are_those_of_windows_that_overlap_by_half():
+    model = Model(Config(vocab=9, width=8, layers=1, heads=2, hidden=8, context=4)).eval()
+    ids = [3, 1, 4, 1, 5, 0, 2, 6, 5, 3, 5]
+    losses = plays.text_losses(model, ids)
+    windows = [(0, 1), (2, 3), (4, 3), (6, 3)]  # where each starts, and how many ids it is given
+    apart = [fitting.losses_of(model, [ids[start : start + 5]])[given - 1 :] for start, given in windows]
+    assert len(losses) == len(ids) - 1
+    np.testing.assert_allclose(losses, np.concatenate(apart), atol=1e-6)
+    for length in range(2, 9):
+        assert len(plays.text_losses(model, ids[:length])) == length - 1
+
+
+def test_a_mixture_is_no_worse_than_its_better_half():
+    one, other = np.array([0.9, 0.1, 0.9, 0.1]), np.array([0.1, 0.9, 0.1, 0.9])
+    assert fitting.mixed(one, other) == pytest.approx(-np.log(0.5))
+    assert fitting.mixed(one, one / 9) == pytest.approx(-np.log(one).mean())
+
+
+def test_what_the_plays_run_writes_is_kept_on_the_way(begin):
+    folder = begin("shakespeare-gpt", **TINY["shakespeare-gpt"] | {"steps": 6})
+    find("shakespeare-gpt").function()(folder)
+    steps, texts = folder.curve("sample", "text")
+    assert steps == [1, 2, 3, 4, 5, 6] and all(len(text) == 8 for text in texts)
+    assert len(card(folder.path)["samples"]) == 4
+
+
+def test_sequences_are_learned_and_looked_at(begin):
+    change = {"steps": 40, "batch": 32, "width": 16, "hidden": 16, "tested": 50, "length": 2, "lr": 0.02}
+    folder = begin("seq2seq-reverse", **change)
+    figures = find("seq2seq-reverse").function()(folder)
+    assert figures["attention_symbols"] > 0.2  # by chance 1 of 26
+    looked = np.load(folder.path / "alignment.npy")
+    assert looked.shape == (2, 3)
+    np.testing.assert_allclose(looked.sum(1), 1, atol=1e-5)
+
+
+def test_mixers_that_cannot_see_so_far_do_not_recall(begin, monkeypatch):
+    some = {name: sequences.MIXTURES[name] for name in ("gru", "none")}
+    monkeypatch.setattr(sequences, "MIXTURES", some)
+    change = {"steps": 50, "batch": 32, "width": 16, "hidden": 16, "farthest": 4, "tested": 200, "lr": 0.02}
+    figures = find("recall-distance").function()(begin("recall-distance", **change))
+    assert figures["gru_reach"] == 4 and figures["none_reach"] == 0
+
+
+def test_sums_that_are_tested_are_not_drawn():
+    problems, draw = sequences.sums(seed=0, tested=5_000)
+    problems = set(problems)
+    assert len(problems) == 5_000
+    chance = random.Random(1)
+    for problem in [draw(chance) for _ in range(50)]:
+        assert problem not in problems
+        one, other = problem[0].rstrip("=").split("+")
+        assert len(one) == len(other) == 3 and problem[1] == f"{int(one) + int(other):04}"[::-1]
 
 
 def test_list_names_reference_source_ours_and_duration(lab):

@@ -1,11 +1,11 @@
 """Pictures: an empty pair of axes for any run, and the curves of many runs in one. It knows only folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinyllm.errors import RequestError
-from tinyllm.lab.folder import card, metrics, save_figure
+from tinyllm.lab.folder import Folder, card, metrics, save_figure
 
 
 def axes(x: str, y: str, width: float = 7, height: float = 4) -> tuple[Any, Any]:
@@ -16,6 +16,18 @@ def axes(x: str, y: str, width: float = 7, height: float = 4) -> tuple[Any, Any]
     made = figure.add_subplot(xlabel=x, ylabel=y)
     made.spines[["top", "right"]].set_visible(False)
     return figure, made
+
+
+def curves(folder: Folder, levels: Mapping[str, float], top: float | None = None) -> None:
+    """Draw the losses of training and dev that a run has logged, above level lines, as its picture `loss`."""
+    figure, plot = axes("step", "nats a character")
+    for name in ("train", "dev"):
+        plot.plot(*folder.curve(name), label=name)
+    for (label, level), dash in zip(levels.items(), ("--", ":"), strict=False):
+        plot.axhline(level, ls=dash, color="grey", label=label)
+    plot.set_ylim(top=top)
+    plot.legend()
+    folder.plot("loss", figure)
 
 
 def draw(folders: Sequence[Path], path: Path) -> Path:

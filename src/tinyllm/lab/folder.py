@@ -65,7 +65,7 @@ class Folder:
         """The text of a data set; see `data.read`."""
         return data.read(name, self._data_dir)
 
-    def log(self, curve: str, step: int, **values: float) -> None:
+    def log(self, curve: str, step: int, **values: float | str) -> None:
         """Add a point to a curve; one that was logged before a kill is not logged again."""
         if (curve, step) not in self._seen:
             row = {"curve": curve, "step": step, **values}

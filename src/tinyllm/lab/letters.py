@@ -1,5 +1,6 @@
 """Characters as token ids, the split of names, and the interval of a loss. It knows nothing about models."""
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 
@@ -54,6 +55,14 @@ def encoded_names(text: str) -> tuple[Letters, list[list[list[int]]]]:
     return letters, [[letters.encode(f"{EDGE}{name}{EDGE}") for name in part] for part in split_names(text)]
 
 
+def encoded_plays(text: str) -> tuple[Letters, list[int], list[int]]:
+    """The vocabulary of plays, and the ids of the first nine tenths and of the rest: train and dev."""
+    letters = Letters(text, "\n")
+    ids = letters.encode(text)
+    cut = int(0.9 * len(ids))
+    return letters, ids[:cut], ids[cut:]
+
+
 def interval(losses: NDArray[np.float64], lengths: Sequence[int]) -> list[float]:
     """The 95% interval of the mean of `losses`, as if texts of these `lengths`, not characters, were drawn."""
     sizes = np.array(lengths)
@@ -61,3 +70,16 @@ def interval(losses: NDArray[np.float64], lengths: Sequence[int]) -> list[float]
     mean = float(losses.mean())
     error = float(np.sqrt(((sums - mean * sizes) ** 2).sum()) / len(losses))
     return [mean - 1.96 * error, mean + 1.96 * error]
+
+
+def text_interval(losses: NDArray[np.float64]) -> list[float]:
+    """The interval of the mean of `losses` of one long text, as if 400 stretches of it were drawn."""
+    pieces = np.array_split(losses, min(400, len(losses)))  # neighbours are alike
+    return interval(losses, [len(piece) for piece in pieces])
+
+
+def share_interval(share: float, n: int) -> list[float]:
+    """The 95% interval of a `share` of `n` (Wilson 1927)."""
+    z = 1.96
+    middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return [(middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)]

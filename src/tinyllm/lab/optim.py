@@ -72,7 +72,7 @@ def optimizers(
     gains: list[Tensor] = []
     for key, weight in named:
         if weight.requires_grad:
-            kind = gains if weight.ndim < 2 else inner if key.startswith("blocks.") else outer
+            kind = gains if weight.ndim < 2 else inner if "blocks." in key else outer
             kind.append(weight)
     if name == "adamw":
         inner, outer = [], inner + outer

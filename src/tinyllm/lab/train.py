@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tinyllm.lab import checkpoint, optim
 from tinyllm.lab.model import Model
+from tinyllm.lab.pair import Pair
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Diverged(RuntimeError):
 
 
 def train(
-    model: Model,
+    model: Model | Pair,
     examples: Examples,
     settings: Settings,
     progress: Progress | None = None,
@@ -131,7 +132,7 @@ def train(
 
 
 def _train(
-    model: Model,
+    model: Model | Pair,
     examples: Examples,
     settings: Settings,
     progress: Progress | None,

@@ -162,7 +162,7 @@ RUNS: dict[str, Run] = {
     "names-wavenet": rung(
         "A tree of convolutions that sees eight letters (van den Oord 2016).",
         Figure("dev_loss", 1.9937, lecture(5), ours=None, seconds=90),
-        POINTWISE | {"layers": 3, "mixer": "conv", "steps": 1200, "dropout": 0.1},
+        POINTWISE | {"layers": 3, "mixer": "conv", "steps": 4000, "dropout": 0.1},
     ),
     "names-rnn": rung(
         "A plain recurrent net.",
@@ -187,9 +187,9 @@ RUNS: dict[str, Run] = {
             "mixer": "attention",
             "heads": 4,
             "groups": 4,
-            "dropout": 0.15,
-            "lr": 2e-3,
-            "steps": 3000,
+            "dropout": 0.2,
+            "lr": 5e-3,
+            "steps": 4000,
         },
     ),
     "shakespeare-count": Run(
@@ -198,5 +198,34 @@ RUNS: dict[str, Run] = {
         Figure("dev_loss", 1.5165, "modified Kneser-Ney of order 7, the same split", ours=1.5165, seconds=12),
         {"orders": 8},
         ("tinyshakespeare.txt",),
+    ),
+    "shakespeare-gpt": Run(
+        "A GPT on the plays, with the tokens of nanoGPT's run for a processor.",
+        "plays:gpt",
+        Figure("dev_loss", 1.88, "nanoGPT, README, configuration for a processor", ours=None, seconds=480),
+        {"steps": 1000, "batch": 12, "context": 128, "lr": 4e-3, "optimizer": "muon", "weight_decay": 0.1}
+        | {"dropout": 0.0, "width": 128, "hidden": 352, "layers": 4, "heads": 4, "groups": 4},
+        ("tinyshakespeare.txt",),
+    ),
+    "seq2seq-addition": Run(
+        "Three-digit sums by an encoder and a decoder, last digit first.",
+        "sequences:addition",
+        Figure("accuracy", 0.99, "aim", ours=None, seconds=120),
+        {"steps": 1500, "batch": 128, "lr": 4e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 2000}
+        | {"width": 64, "hidden": 192, "layers": 2, "heads": 4, "groups": 4, "position": "learned"},
+    ),
+    "seq2seq-reverse": Run(
+        "Thirty letters backwards: what attention adds to one vector of context.",
+        "sequences:reverse",
+        Figure("gain", 0.2, "aim", ours=None, seconds=120),
+        {"steps": 500, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 500}
+        | {"width": 64, "hidden": 192, "layers": 2, "position": "learned", "length": 30},
+    ),
+    "recall-distance": Run(
+        "How far back each mixer can remember a letter.",
+        "sequences:recall",
+        Figure("attention_far", None, "none reported", ours=None, seconds=120),
+        {"steps": 400, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 500}
+        | {"width": 32, "hidden": 96, "layers": 2, "heads": 4, "groups": 4, "farthest": 64},
     ),
 }

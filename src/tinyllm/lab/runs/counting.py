@@ -8,7 +8,7 @@ import numpy as np
 from tinyllm.lab.chart import axes
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.letters import Letters, encoded_names, interval
+from tinyllm.lab.letters import Letters, encoded_names, encoded_plays, interval, text_interval
 
 Texts = Sequence[Sequence[int]]
 
@@ -24,14 +24,9 @@ def names(folder: Folder) -> dict[str, Any]:
 
 def shakespeare(folder: Folder) -> dict[str, Any]:
     """`shakespeare-count`: characters of the plays; the last tenth is the validation set, all of it counts."""
-    text = folder.text("tinyshakespeare.txt")
-    letters = Letters(text, "\n")
-    ids = letters.encode(text)
-    cut = int(0.9 * len(ids))
-    dev = [ids[cut:]]
-    table, figures = _best(folder, [ids[:cut]], dev, len(letters))
-    pieces = np.array_split(dev[0][1:], min(400, len(dev[0]) - 1))  # neighbours are alike
-    figures["dev_loss_interval"] = interval(-np.log(table.probabilities(dev)), list(map(len, pieces)))
+    letters, learn, dev = encoded_plays(folder.text("tinyshakespeare.txt"))
+    table, figures = _best(folder, [learn], [dev], len(letters))
+    figures["dev_loss_interval"] = text_interval(-np.log(table.probabilities([dev])))
     return folder.finish(figures, samples=[_written(table, letters, 300, folder.seed)])
 
 
