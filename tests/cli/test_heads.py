@@ -14,7 +14,7 @@ from tinyllm.errors import NotFound
 from tinyllm.graph import Graph, Model, RouterNode, Specialist, ToolNode, change, diff, dump, put_nodes
 from tinyllm.learning.proposal import Proposal
 from tinyllm.learning.specialist import train_reader, train_router
-from tinyllm.learning.versions import adopt, earlier, head_of, roll_back
+from tinyllm.learning.versions import adopt, earlier, head_of, roll_back, roll_out
 from tinyllm.protocols import Store
 from tinyllm.settings import read_settings
 from tinyllm.slots import find
@@ -76,6 +76,46 @@ def test_what_is_adopted_answers_without_a_restart_and_after_one(home: Path) -> 
 
         in_store(back)
         wait_for(lambda: net.ask("hi").answer, "forty <b>two</b>")
+
+
+def test_a_version_on_its_way_up_answers_its_share_of_conversations(home: Path) -> None:
+    (home / "tiny.yaml").write_text(f"{NETWORK}learning: {{rollout: [0, 0.5, 1]}}\n", encoding="utf-8")
+
+    def climb(share: float) -> None:
+        async def work(store: Store) -> None:
+            await roll_out(store, await head_of(store, load_file("tiny.yaml")), share, "", {})
+
+        in_store(work)
+
+    with tinyllm.load("tiny.yaml") as net:
+
+        def answered() -> list[str]:
+            return [net.ask(f"question {number}").answer for number in range(12)]
+
+        promote(saying(net.graph, "learned"))
+        asyncio.run(asyncio.sleep(1.1))
+        assert set(answered()) == {"forty <b>two</b>"}, "in the shadow it answers nobody"
+        climb(0.5)
+        asyncio.run(asyncio.sleep(1.1))
+        half = answered()
+        assert half == answered() and set(half) == {"forty <b>two</b>", "learned"}
+        climb(1)
+        asyncio.run(asyncio.sleep(1.1))
+        assert set(answered()) == {"learned"}
+    with tinyllm.load("tiny.yaml") as net:
+        assert net.ask("hi").answer == "learned"
+
+
+def test_a_version_on_its_way_up_that_cannot_run_here_leaves_its_conversations_to_the_head(
+    home: Path,
+) -> None:
+    (home / "tiny.yaml").write_text(f"{NETWORK}learning: {{rollout: [0.999, 1]}}\n", encoding="utf-8")
+    base = load_file("tiny.yaml")
+    node = {"kind": "tool", "tool": "lookup", "argument": "query", "next": "end"}
+    ahead = base.nodes["answer"].model_copy(update={"next": "find"})
+    promote(put_nodes(base, {"answer": ahead, "find": ToolNode.model_validate(node)}, tools=["lookup"]))
+    with tinyllm.load("tiny.yaml") as net:
+        assert net.ask("hi").answer == "forty <b>two</b>"
 
 
 def test_the_file_wins_where_it_was_changed_by_hand(home: Path, run: Run) -> None:

@@ -5,10 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import NETWORK, Run
 from tests.cli.test_heads import in_store, promote, saying
 from tinyllm.cli.wiring import load_file
-from tinyllm.protocols import Store, TrialRow
+from tinyllm.learning.versions import earlier, head_of, roll_back, roll_out
+from tinyllm.protocols import Store, TrialRow, Version
 
 OUTCOME = {
     "pairs": 120,
@@ -23,12 +26,23 @@ CONFIRM = {"p_value": 4e-6, "level": 0.0146, "test": "mcnemar", "faults": ["it c
 EVIDENCE = {"select": {"1. model answer": OUTCOME}, "confirm": CONFIRM}
 
 
+STAGED = NETWORK + "learning: {rollout: [0, 0.1, 1]}\n"
+
+
 def shown(run: Run, *args: str) -> Any:
     return json.loads(run(*args, "--json").stdout)
 
 
 def learned(answer: str = "learned") -> None:
     promote(saying(load_file("tiny.yaml"), answer))
+
+
+def climb(share: float) -> None:
+    async def work(store: Store) -> None:
+        head = await head_of(store, load_file("tiny.yaml"))
+        await roll_out(store, head, share, "all is well", {})
+
+    in_store(work)
 
 
 def test_a_network_that_never_changed_says_what_to_do(run: Run) -> None:
@@ -44,9 +58,10 @@ def test_a_network_that_never_changed_says_what_to_do(run: Run) -> None:
         "next_level": shown(run, "trials")["next_level"],
         "trials": [],
     }
-    for words in (["rollback", "0", "--yes"], ["diff", "0"], ["trials", "x"]):
+    for words in (["rollback", "0", "--yes"], ["diff", "0", "1"], ["trials", "x"]):
         refused = run(*words)
         assert refused.exit_code == 1 and "next:" in refused.stderr
+        assert ("never changed" in refused.stderr) == (words[0] != "trials")
 
 
 def test_history_counts_failures_and_costs_version_by_version(run: Run) -> None:
@@ -141,6 +156,71 @@ def test_a_rollback_asks_and_says_what_becomes_of_traffic(run: Run) -> None:
     assert run("rollback", "9", "--yes").exit_code == 1
 
 
+def test_a_version_on_its_way_up_is_shown_as_such_and_may_be_called_off(home: Path, run: Run) -> None:
+    (home / "tiny.yaml").write_text(STAGED, encoding="utf-8")
+    learned()
+    shadow = run("history")
+    assert "model, in the shadow: it fails" in shadow.stdout.splitlines()[2]
+    assert [line[0] for line in shadow.stdout.splitlines()[1:]] == ["*", "+"]
+    assert "version 1 is on its way up: in the shadow, answers nobody" in shadow.stderr
+    assert run("ask", "hi").stdout == "forty <b>two</b>\n"
+
+    climb(0.1)
+    told = shown(run, "history")
+    assert (told["revision"], told["rising"], told["head"]) == (0, 2, load_file("tiny.yaml").id)
+    assert [version["share"] for version in told["versions"]] == [1, 0, 0.1]
+    assert "rollout, for 10%: all is well" in run("history", "--check").stdout
+    for words in (["diff", "0"], ["graph"]):
+        assert "version 2 is on its way up: answers 10% of conversations" in run(*words).stderr
+    assert run("diff", "0").stdout == "" and "learned" in run("diff", "0", "2").stdout
+    assert shown(run, "graph")["id"] == told["head"]
+
+    refused = run("rollback", "1", "--yes")
+    assert refused.exit_code == 2 and "on its way up already" in refused.stderr
+    back = run("rollback", "0", stdin="y\n")
+    assert "version 2, on its way up (answers 10% of conversations), would be called off" in back.stderr
+    assert "as in version 0 again, as version 3" in back.stdout and "without" not in back.stderr
+    assert shown(run, "history")["rising"] is None
+
+
+def test_what_has_climbed_to_the_top_answers_all(home: Path, run: Run) -> None:
+    (home / "tiny.yaml").write_text(STAGED, encoding="utf-8")
+    learned()
+    climb(0.1)
+    climb(1)
+    assert "rollout, for all: all is well" in run("history", "--check").stdout
+    assert (
+        run("ask", "hi").stdout == "learned\n" and shown(run, "graph")["id"] == shown(run, "history")["head"]
+    )
+    announced = run("rollback", "0", stdin="n\n").stderr
+    assert "without 1, model: it fails" in announced and announced.count("without") == 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "edit", "words"),
+    [
+        ([0, 0.1], None, "it is version 2, on its way up: answers 10% of conversations"),
+        ([0, 1], None, "it is version 2"),
+        ([0, 1], "version 1", "taken back by itself, as version 3: why"),
+        ([0], "", "called off, by version 2"),
+    ],
+)
+def test_a_trial_tells_what_became_of_its_change(
+    run: Run, shares: list[float], edit: str | None, words: str
+) -> None:
+    async def keep(store: Store) -> None:
+        await store.put_trial(TrialRow("t1", "tiny", "model", "answer", "it fails", "adopted", number=1))
+        rows = [Version("tiny", 0, "a", "file", "")]
+        rows += [Version("tiny", 0, "b", "model", "", (), "t1", share=share) for share in shares]
+        rows += [] if edit is None else [Version("tiny", 0, "a", "rollback", "why", (), edit or None)]
+        for place, row in enumerate(rows):
+            await store.promote(row, expected=place - 1)
+
+    in_store(keep)
+    assert f"  {words}\n" in run("trials").stdout and f"since then: {words}" in run("trials", "t1").stdout
+    assert shown(run, "trials", "t1")["became"] == words
+
+
 def tried() -> None:
     async def keep(store: Store) -> None:
         trial = TrialRow("abc1", "tiny", "model", "answer", "it \x1bfails", "open", number=1)
@@ -168,7 +248,7 @@ def test_every_trial_is_shown_with_what_it_spent(run: Run) -> None:
     assert "rejected" in lines[2] and f"level {levels[1]:.2g}" in lines[2]
     assert lines[3] == "  not adopted: it costs too much"
     assert "no look" in lines[4] and lines[5] == "  40 pairs missing"
-    assert f"{told['spent']:.2g} of 0.05 is spent" in lines[-1]
+    assert "kept below 5%" in lines[-1] and f"{1 - told['spent'] / 0.05:.0%} of that is left" in lines[-1]
 
 
 def test_a_trial_is_shown_in_full(run: Run) -> None:
@@ -190,8 +270,6 @@ def test_two_rollbacks_at_once_make_one_version(run: Run) -> None:
     learned()
 
     async def both(store: Store) -> list[Any]:
-        from tinyllm.learning.versions import earlier, head_of, roll_back
-
         head = await head_of(store, load_file("tiny.yaml"))
         work = (roll_back(store, head, "by hand", to=earlier(head, 0)) for _ in range(2))
         return await asyncio.gather(*work, return_exceptions=True)

@@ -44,7 +44,7 @@ def graph() -> None:
 def show(name: str | None, as_json: bool, as_mermaid: bool, svg: str | None) -> None:
     """Example: tinyllm graph starter --svg starter.svg
 
-    VERSION is one of `tinyllm history`, or the id of a graph in the store.
+    VERSION is one of `tinyllm history`, or the id of a graph in the store. Without a name, what answers now.
     """
     from tinyllm.cli import pictures
 
@@ -101,11 +101,17 @@ def init(file: Path) -> None:
 
 
 def _find(name: str | None) -> "Graph":
-    """The network called so, in the file of that name, or of that version."""
-    from tinyllm.cli.versions import graph_named, is_stored
-    from tinyllm.cli.wiring import load_graph
+    """The network called so, in the file of that name, or of that version; without a name what answers now."""
+    from tinyllm.cli.versions import graph_named, is_stored, note_rising
+    from tinyllm.cli.wiring import effective, load_file, load_graph
 
-    if name is not None and is_stored(name):
-        return with_store(partial(graph_named, name=name, settings=settings()))
-    chosen = settings(network=name)
+    chosen = settings(network=None if name is None or is_stored(name) else name)
+    if name is None:
+        from tinyllm.learning.versions import head_of
+
+        head = with_store(partial(head_of, base=load_file(chosen.network)))
+        note_rising(head)
+        return effective(head.graph, chosen)
+    if is_stored(name):
+        return with_store(partial(graph_named, name=name, settings=chosen))
     return load_graph(chosen.network, chosen)

@@ -14,7 +14,7 @@ from tinyllm.types import JSON
 
 if TYPE_CHECKING:
     from tinyllm.evidence import Ledger
-    from tinyllm.protocols import Store, TrialRow
+    from tinyllm.protocols import Store, TrialRow, Version
 
 # What a state means where there is no verdict yet.
 _STATES = {"open": "its look is begun: `tinyllm learn` goes on with it", "waiting": "waits for more evidence"}
@@ -27,26 +27,28 @@ _STATES = {"open": "its look is begun: `tinyllm learn` goes on with it", "waitin
 def trials(trial_id: str | None, network: str | None, as_json: bool) -> None:
     """Example: tinyllm trials
 
-    Shows every change of the network that was tried, with its verdict, and what is left of the error budget: the
-    chance that the network ever adopts a change that is no better. With ID (or its beginning), one trial in full.
+    Shows every change of the network that was tried, with its verdict, what became of it, and what is left of the
+    error budget: the chance that the network ever adopts a change that is no better. With ID (or its beginning),
+    one trial in full.
     """
     from tinyllm.cli.wiring import load_file
     from tinyllm.learning.proof import ledger_of
 
     name = load_file(settings(network=network).network).name
 
-    async def read(store: "Store") -> "Sequence[TrialRow]":
-        return await store.trials(name)
+    async def read(store: "Store") -> "tuple[Sequence[TrialRow], Sequence[Version]]":
+        return await store.trials(name), await store.versions(name)
 
-    found = with_store(read)
+    found, versions = with_store(read)
+    became = {trial.id: _became(trial, versions) for trial in found}
     ledger = ledger_of(found)
     levels = {entry.trial: entry.level for entry in ledger.entries}
     if trial_id is not None:
         one = _chosen(found, trial_id)
         if as_json:
-            print_json(_json(one, levels))
+            print_json(_json(one, levels, became))
         else:
-            click.echo("\n".join(map(plain, _in_full(one, levels))))
+            click.echo("\n".join(map(plain, _in_full(one, levels, became))))
     elif as_json:
         print_json(
             {
@@ -54,11 +56,11 @@ def trials(trial_id: str | None, network: str | None, as_json: bool) -> None:
                 "budget": ledger.budget,
                 "spent": ledger.spent,
                 "next_level": ledger.next_level,
-                "trials": [_json(trial, levels) for trial in found],
+                "trials": [_json(trial, levels, became) for trial in found],
             }
         )
     elif found:
-        _show(found, ledger, levels)
+        _show(found, ledger, levels, became)
     else:
         note(
             f"nothing was tried on network {name!r} yet. `tinyllm learn --dry-run` says what would be, and what "
@@ -74,22 +76,46 @@ def _chosen(trials: "Sequence[TrialRow]", name: str) -> "TrialRow":
     return found[0]
 
 
-def _show(trials: "Sequence[TrialRow]", ledger: "Ledger", levels: Mapping[str, float]) -> None:
+def _became(trial: "TrialRow", versions: "Sequence[Version]") -> str:
+    """What became of an adopted change, in words; nothing where it was not adopted."""
+    stages = [version for version in versions if version.trial == trial.id]
+    if not stages:
+        return ""
+    first, last = stages[0], stages[-1]
+    after = versions[versions.index(last) + 1 :]
+    for version in after:
+        if version.edit == "rollback" and version.trial == f"version {first.revision}":
+            return f"taken back by itself, as version {version.revision}: {version.reason}"
+    if last.share == 1:
+        return f"it is version {last.revision}"
+    if after:
+        return f"called off, by version {after[0].revision}"
+    return f"it is version {last.revision}, on its way up: {last.stage}"
+
+
+def _show(
+    trials: "Sequence[TrialRow]", ledger: "Ledger", levels: Mapping[str, float], became: Mapping[str, str]
+) -> None:
     for trial in trials:
         level = f"level {levels[trial.id]:.2g}" if trial.id in levels else "no look"
         head = f"{trial.id[:12]:<12}  {when(trial.created)}  {trial.state:<8}  {level:<13}"
         click.echo(f"{head}  {trial.edit} {trial.node}: {plain(trial.reason)}")
         click.echo(f"  {plain(trial.verdict or _STATES.get(trial.state, ''))}")
+        if became[trial.id]:
+            click.echo(f"  {plain(became[trial.id])}")
     click.echo(
-        f"\nerror budget: {ledger.spent:.2g} of {ledger.budget:.2g} is spent, "
-        f"the next trial is tested at {ledger.next_level:.2g}"
+        f"\nerror budget: the chance that this network ever adopts a change that is no better is kept below "
+        f"{ledger.budget:.0%}; {1 - ledger.spent / ledger.budget:.0%} of that is left for later trials, and the next "
+        f"one is tested at the level {ledger.next_level:.2g}"
     )
 
 
-def _in_full(trial: "TrialRow", levels: Mapping[str, float]) -> Iterator[str]:
+def _in_full(trial: "TrialRow", levels: Mapping[str, float], became: Mapping[str, str]) -> Iterator[str]:
     yield f"trial {trial.id} of network {trial.network!r}, begun {when(trial.created)}: {trial.state}"
     yield f"change: {trial.edit} {trial.node}: {trial.reason}"
     yield f"verdict: {trial.verdict or _STATES.get(trial.state, '-')}"
+    if became[trial.id]:
+        yield f"since then: {became[trial.id]}"
     if trial.id in levels:
         yield f"ledger: number {trial.number}, tested at level {levels[trial.id]:.3g}"
     for name, outcome in trial.evidence.get("select", {}).items():
@@ -123,5 +149,5 @@ def _tally(tally: Mapping[str, int]) -> str:
     return f"{tally['gains']} gains and {tally['losses']} losses in {sum(tally.values())} pairs"
 
 
-def _json(trial: "TrialRow", levels: Mapping[str, float]) -> dict[str, JSON]:
-    return {**asdict(trial), "level": levels.get(trial.id)}
+def _json(trial: "TrialRow", levels: Mapping[str, float], became: Mapping[str, str]) -> dict[str, JSON]:
+    return {**asdict(trial), "level": levels.get(trial.id), "became": became[trial.id] or None}

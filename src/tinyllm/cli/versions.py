@@ -33,7 +33,7 @@ def history(last: int, check: bool, network: str | None, as_json: bool) -> None:
     """Example: tinyllm history
 
     Shows the versions of the network: how many nodes each has, how often its graded answers were wrong, what an
-    answer cost, and what was changed. `*` marks the one that answers now.
+    answer cost, and what was changed. `*` marks the one that answers now, `+` one that is on its way up.
     """
     chosen = settings(network=network)
     head, steps = with_store(partial(_read, settings=chosen, last=last, check=check))
@@ -41,14 +41,14 @@ def history(last: int, check: bool, network: str | None, as_json: bool) -> None:
         print_json(_json(head, steps))
         return
     if not steps:
-        note(
-            f"network {head.base.name!r} never changed. It learns from graded answers: say what is right "
-            "(`tinyllm feedback last --answer TEXT`), then `tinyllm learn`; `tinyllm learn --replay sample` shows how"
-        )
+        from tinyllm.learning.versions import LEARNS
+
+        note(f"network {head.base.name!r} never changed: {LEARNS}")
         return
     _show(head, steps)
     if not head.lineage:
         note("the network's file was changed by hand: it answers, and all versions rest until that is undone")
+    note_rising(head)
     if check:
         note("the log of changes leads from the first version to the newest")
 
@@ -69,13 +69,33 @@ async def _read(
 
 def _show(head: "Head", steps: "Sequence[Step]") -> None:
     click.echo(f"{'':>5}  {'since':<16}  {'nodes':>5}  {'wrong':<20}  {'an answer costs':<16}  change")
+    marks = {head.answering.revision: "*"} if head.answering else {}
+    if head.rising:
+        marks[head.revision] = "+"
     for step in steps:
         version = step.version
-        now = "*" if head.lineage and version.revision == head.revision else ""
+        now = marks.get(version.revision, "")
         nodes = "?" if step.nodes is None else step.nodes
         line = f"{now:<1}{version.revision:>4}  {when(version.created)}  {nodes:>5}  {_wrong(step):<20}"
-        change = f"{version.edit}: {plain(version.reason)}"
-        click.echo(f"{line}  {_cost(step):<16}  {change}")
+        click.echo(f"{line}  {_cost(step):<16}  {_change(version)}")
+
+
+def _change(version: "Version") -> str:
+    """What was changed and why, and for whom where that is not everybody."""
+    whom = f", for {100 * version.share:g}%" if version.share else ", in the shadow"
+    if version.share == 1:
+        whom = ", for all" if version.edit == "rollout" else ""
+    return f"{version.edit}{whom}: {plain(version.reason)}"
+
+
+def note_rising(head: "Head") -> None:
+    """Say which version is on its way up, if one is."""
+    if head.rising:
+        up = head.versions[-1]
+        note(
+            f"version {up.revision} is on its way up: {up.stage}. When {head.base.learning.answers} of its answers "
+            "are graded, `tinyllm learn` moves it on, or takes it back"
+        )
 
 
 def when(created: float | None) -> str:
@@ -100,7 +120,8 @@ def _json(head: "Head", steps: "Sequence[Step]") -> Mapping[str, JSON]:
     return {
         "network": head.base.name,
         "head": head.graph.id,
-        "revision": head.revision if head.lineage else None,
+        "revision": head.answering.revision if head.answering else None,
+        "rising": head.revision if head.rising else None,
         "versions": [
             {
                 **{name: value for name, value in asdict(step.version).items() if name != "network"},
@@ -148,23 +169,28 @@ async def _differences(
 
     first = await graph_named(store, before, settings)
     if after is None:
-        return differences(first, (await head_of(store, load_file(settings.network))).graph)
+        head = await head_of(store, load_file(settings.network))
+        note_rising(head)
+        return differences(first, head.graph)
     return differences(first, await graph_named(store, after, settings))
 
 
 async def graph_named(store: "Store", name: str, settings: "Settings") -> "Graph":
     """The graph of a version, an id or a file. Raises NotFound, GraphError."""
     from tinyllm.cli.wiring import load_file
-    from tinyllm.learning.versions import stored
+    from tinyllm.learning.versions import LEARNS, stored
 
     if not is_stored(name):
         return load_file(name)
     if not _is_revision(name):
         return await stored(store, name)
     network = load_file(settings.network).name
-    for version in await store.versions(network):
+    versions = await store.versions(network)
+    for version in versions:
         if version.revision == int(name):
             return await stored(store, version.graph)
+    if not versions:
+        raise NotFound(f"network {network!r} never changed: it has no versions yet", hint=LEARNS)
     raise NotFound(f"network {network!r} has no version {name}", hint="`tinyllm history` lists them")
 
 
@@ -212,16 +238,16 @@ def rollback(
 
     base = load_file(settings(network=network).network)
 
-    async def work(store: "Store") -> "Version | None":
+    async def work(store: "Store") -> "tuple[Head, Version | None]":
         head = await head_of(store, base)
         target = earlier(head, int(version) if _is_revision(version) else version)
         if not yes:
             _announce(head, target)
             if not click.confirm("go back?", err=True):
-                return None
-        return await roll_back(store, head, reason, to=target)
+                return head, None
+        return head, await roll_back(store, head, reason, to=target)
 
-    made = with_store(work)
+    head, made = with_store(work)
     if made is None:
         note("nothing was changed")
     elif as_json:
@@ -230,15 +256,22 @@ def rollback(
         click.echo(
             f"network {made.network!r} answers as in version {version} again, as version {made.revision}"
         )
-        note(f"`tinyllm rollback {made.revision - 1}` takes this back")
+        if head.rising:
+            note(f"version {head.revision}, which was on its way up, is called off")
+        else:
+            note(f"`tinyllm rollback {made.revision - 1}` takes this back")
 
 
 def _announce(head: "Head", target: "Version") -> None:
-    note(
-        f"network {head.base.name!r} answers as in version {head.revision}, and would as in {target.revision}:"
+    now = head.answering.revision if head.answering else head.revision
+    note(f"network {head.base.name!r} answers as in version {now}, and would as in {target.revision}:")
+    if head.rising:
+        note(f"  version {head.revision}, on its way up ({head.versions[-1].stage}), would be called off")
+    done = (
+        [version for version in head.lineage if version not in head.change] if head.rising else head.lineage
     )
-    for version in reversed(head.lineage):
-        if version.revision > target.revision:
+    for version in reversed(done):
+        if version.revision > target.revision and version.edit != "rollout":
             note(f"  without {version.revision}, {version.edit}: {plain(version.reason)}")
     note(
         "new questions get that at once, in programs that run already within a second; answers under way are "

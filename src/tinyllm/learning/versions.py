@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 FILE, ROLLOUT, ROLLBACK = "file", "rollout", "rollback"  # edits that no proposal makes
 MOVES_ON = "`tinyllm learn` moves it on when enough of its answers are graded, or takes it back"
+LEARNS = (
+    "it learns from graded answers: say what is right (`tinyllm feedback last --answer TEXT`), then `tinyllm learn`; "
+    "`tinyllm learn --replay sample` shows how"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ def earlier(head: Head, name: int | str) -> Version:
     """
     network = f"network {head.base.name!r}"
     found = [version for version in head.versions if name in (version.revision, version.graph)]
+    if not head.versions:
+        raise NotFound(f"{network} never changed: there is nothing to go back to", hint=LEARNS)
     if not found:
         raise NotFound(f"{network} has no version {name!r}", hint="`tinyllm history` lists them")
     if found[-1] not in head.lineage:
