@@ -236,13 +236,15 @@ async def open_learning(
     from tinyllm.learning.cycle import Learner
     from tinyllm.learning.expand import Expansion
     from tinyllm.learning.grant import Grants
+    from tinyllm.learning.harden import Hardening
     from tinyllm.learning.prompts import Writer
     from tinyllm.learning.right import Right
     from tinyllm.learning.weights import Weights
     from tinyllm.starter.catalogue import CATALOGUE
 
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
-    proposers: list[Proposer] = [Expansion(CATALOGUE, tools), Grants(CATALOGUE, tools), alternatives]
+    kinds = (Expansion, Grants, Hardening)
+    proposers: list[Proposer] = [*(kind(CATALOGUE, tools) for kind in kinds), alternatives]
     writers = workshop_of(settings.network, settings)
     if author := settings.judge or settings.larger:
         proposers.append(Writer(partial(complete, writers.model("writer", author))))

@@ -4,12 +4,12 @@ Each is a plain edit of the head, for the nodes that the worst clusters blame. K
 proposal is tried.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tinyllm.errors import GraphError
 from tinyllm.grading import node_of
-from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, put_nodes
-from tinyllm.graph.spec import Route
+from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, ToolNode, put_nodes
 from tinyllm.learning.proposal import READERS, Edit, Findings, Proposal
 
 SEEN = 20  # requests that a branch must have had before it can be found useless
@@ -58,24 +58,40 @@ def _cascades(head: Graph, node: str) -> Iterator[Proposal]:
 
 
 def _prunings(findings: Findings) -> Iterator[Proposal]:
-    """The head without one branch that earlier growth added, where its traffic has another way."""
+    """The head without one branch that earlier growth added: one that fails, or that may not be worth its price.
+
+    What a branch gets wrong, the way that was there before it may get right, at whatever price. A node without a
+    model costs nothing, and goes for that reason alone.
+    """
     head = findings.head
+    used = Counter(node_of(item.trace) for item in findings.items)
+    failing = {
+        node_of(item.trace) for cluster in findings.clusters for item in cluster.items if not item.passed
+    }
     for name, spec in head.nodes.items():
         if not isinstance(spec, RouterNode) or len(spec.routes) < 2:
             continue
         for label, route in spec.routes.items():
-            branch = head.nodes[route.to]
-            used = sum(node_of(item.trace) == route.to for item in findings.items)
-            learned = isinstance(branch, Specialist) and head.models[branch.model].backend == "learned"
-            if not learned or route.to in head.protected or used < SEEN:
+            to, left = route.to, {key: way for key, way in spec.routes.items() if key != label}
+            if to in head.protected or not _grown(head, to):
                 continue
-            left: Mapping[str, Route] = {key: way for key, way in spec.routes.items() if key != label}
-            nodes: Mapping[str, NodeSpec | None] = {
-                name: spec.model_copy(update={"routes": left}),
-                route.to: None,
-            }
-            reason = f"{route.to} may not be worth its price"
-            yield from _edit("prune", head, route.to, reason, nodes, saves=True)
+            nodes = {name: spec.model_copy(update={"routes": left}), to: None}
+            if to in failing:
+                yield from _edit("prune", head, to, f"what {to} fails may go the way it went before", nodes)
+            if used[to] >= SEEN and isinstance(head.nodes[to], Specialist):
+                reason = f"{to} may not be worth its price"
+                yield from _edit("prune", head, to, reason, nodes, saves=True)
+
+
+def _grown(head: Graph, node: str) -> bool:
+    """Whether a node is one that learning adds."""
+    match head.nodes[node]:
+        case Specialist(model=model):
+            return head.models[model].backend == "learned"
+        case ToolNode(call=call):
+            return call is not None
+        case _:
+            return False
 
 
 def _answering(head: Graph) -> list[str]:

@@ -23,6 +23,7 @@ from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
 from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.lessons import Lessons
+from tinyllm.learning.pace import waits
 from tinyllm.learning.proof import HEAD, Consent, Proof, ledger_of, rules_for, trial_id
 from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
 from tinyllm.learning.rollout import Live, look_back
@@ -102,30 +103,36 @@ class Learner:
             known = {item.trace.run_id for cluster in taught for item in cluster.items}
             others = [item for item in seen if item.trace.run_id not in known]
             found = [*taught, *clusters(others, seed=self.seed)]
-            reason = self._nothing_to_do(len(items), failed, found, len(rounds))
-            if head.rising is not None:
-                reason = ON_ITS_WAY
+            proposals: Mapping[str, Proposal] = {}
+            reason = self._stop(len(items), len(rounds), head)
             if reason is None:
                 worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
-                proposals = await self._propose(Findings(head.graph, seen, worth, self.seed), items, faults)
-                reason = None if proposals else "for what fails, nothing was found that is not tried already"
-            if reason is None:
+                findings = Findings(head.graph, seen, worth, self.seed)
+                trials = await self.store.trials(self.base.name, tenant=self.tenant)
+                pause = waits(self.base.name, trials, items, ledger_of(trials), self.base.learning.gain)
+                proposals = await self._propose(findings, items, trials, pause is None, faults)
+                reason = self._nothing_found(failed, found, pause)
+            if proposals:
                 rounds.append(await self._round(head, proposals, items, tryout, dry, faults))
                 if rounds[-1].version is not None:
                     continue
                 reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
             return Report(len(items), failed, found, rounds, live, reason, left_out, faults)
 
-    def _nothing_to_do(self, graded: int, failed: int, found: Sequence[Cluster], rounds: int) -> str | None:
-        rules = self.base.learning
+    def _stop(self, graded: int, rounds: int, head: Head) -> str | None:
+        if head.rising is not None:
+            return ON_ITS_WAY
         if rounds >= self.rounds:
             return f"{rounds} changes are enough for one cycle"
-        if not graded:
-            return "no answer is graded yet"
+        return None if graded else "no answer is graded yet"
+
+    def _nothing_found(self, failed: int, found: Sequence[Cluster], pause: str | None) -> str:
+        """Why nothing is tried, where nothing was proposed."""
+        rules = self.base.learning
         if any(map(self._worth, found)):
-            return None
+            return "for what fails, nothing was found that is not tried already"
         if not failed:
-            return "nothing fails"
+            return f"nothing fails, and {pause or 'nothing was found that would save'}"
         most = max((cluster.failed for cluster in found), default=0)
         if most < rules.failures:
             missing = math.ceil((rules.failures - most) / SHARES["propose"])
@@ -143,6 +150,8 @@ class Learner:
 
     async def _blamed(self, head: Head, worth: Sequence[Cluster]) -> Sequence[Cluster]:
         """The clusters, each with the node that most of its failures are to blame on."""
+        if not worth:
+            return worth
         failed = failures(item for cluster in worth for item in cluster.items)
         found = await blame(failed, head.graph, self.bench, self.right, seed=self.seed)
         node = {one.item.trace.run_id: one.node for one in found.failures if one.settled}
@@ -156,13 +165,21 @@ class Learner:
         ]
 
     async def _propose(
-        self, findings: Findings, items: Sequence[Item], faults: list[str]
+        self,
+        findings: Findings,
+        items: Sequence[Item],
+        trials: Sequence[TrialRow],
+        saving: bool,
+        faults: list[str],
     ) -> Mapping[str, Proposal]:
-        """The proposals that were not decided on this very evidence before, by name."""
+        """The proposals that were not decided on this very evidence before, by name: where something fails what
+        mends it, and what only saves where that may be tried."""
+        mending = bool(findings.clusters)
+        if not (mending or saving):
+            return {}
         last = among(items, self.base.name, "confirm")
-        trials = await self.store.trials(self.base.name, tenant=self.tenant)
         decided = {trial.id for trial in trials if trial.state in ("adopted", "rejected")}
-        made = await self.made(findings, faults)
+        made = [p for p in await self.made(findings, faults) if (saving if p.saves else mending)]
         new = [p for p in made if trial_id(findings.head, p.graph, last) not in decided]
         return {f"{number}. {p.edit} {p.node}": p for number, p in enumerate(new, 1)}
 

@@ -57,7 +57,7 @@ class Proof:
             proposal.node,
             proposal.reason,
             "waiting",
-            evidence={"select": won.evidence},
+            evidence={"saves": proposal.saves, "select": won.evidence},
         )
         groups = len({item.group for item in last})
         if groups < won.needed:

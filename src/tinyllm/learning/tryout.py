@@ -12,6 +12,7 @@ from tinyllm.errors import TinyLLMError
 from tinyllm.grading import node_of
 from tinyllm.graph import Graph
 from tinyllm.learning.items import Item
+from tinyllm.learning.price import price_of
 from tinyllm.learning.proposal import Ask, Bench, Proposal
 from tinyllm.learning.traffic import Outcome, Pair
 from tinyllm.types import Trace
@@ -79,15 +80,9 @@ class Tryout:
 def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: Collection[str] = ()) -> Outcome:
     """What the second graph gained on the items that could be judged on both.
 
-    A slice is what one node of the first graph answered, `but` for some nodes. Costs are money where any is known,
-    else operations.
+    A slice is what one node of the first graph answered, `but` for some nodes.
     """
-    traces = [trace for answers in (before, after) for _, trace in answers.values()]
-    priced = any(trace.cost.money for trace in traces)
-
-    def price(trace: Trace) -> float:
-        return trace.cost.money if priced else float(trace.cost.macs)
-
+    price = price_of(trace for answers in (before, after) for _, trace in answers.values())
     pairs = []
     for item in items:
         (was, old), (now, new) = before[item.trace.run_id], after[item.trace.run_id]
@@ -106,7 +101,7 @@ def nodes_with(fewest: int, items: Sequence[Item], answers: Answers) -> list[str
 
 
 def mean_cost(answers: Answers) -> float:
-    """What an answer cost on average, in money where any is known, else in operations."""
-    costs = [trace.cost for _, trace in answers.values()]
-    spent = math.fsum(cost.money for cost in costs) or math.fsum(cost.macs for cost in costs)
-    return spent / max(1, len(costs))
+    """What an answer cost on average."""
+    traces = [trace for _, trace in answers.values()]
+    price = price_of(traces)
+    return math.fsum(map(price, traces)) / max(1, len(traces))
