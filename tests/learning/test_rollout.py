@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.learning.test_cycle import ANIMALS, WORDS, Cut, a_learner, head, said, swapping, taught
-from tests.learning.things import ABench
+from tests.learning.things import ABench, findings
 from tinyllm.engine import Engine
 from tinyllm.errors import Conflict, RequestError
 from tinyllm.graph import Graph
@@ -15,7 +15,7 @@ from tinyllm.learning.cycle import ON_ITS_WAY, Report
 from tinyllm.learning.lessons import Lesson, Lessons, study
 from tinyllm.learning.proposal import Proposal
 from tinyllm.learning.versions import adopt, earlier, head_of, replay, roll_back, takes
-from tinyllm.protocols import Store, Version
+from tinyllm.protocols import Store, TrialRow, Version
 from tinyllm.types import Message, Request
 
 STAGED = {"rollout": [0, 0.5, 1], "answers": 20}
@@ -124,6 +124,26 @@ async def test_what_loses_more_than_it_gains_waits_for_proof() -> None:
         and "no more than it gains" in report.live.words
     )
     assert len(await log(store)) == 2
+
+
+@pytest.mark.parametrize(("margin", "stays"), [(0.0, False), (0.2, True)])
+async def test_what_saves_may_lose_what_its_trial_allowed(margin: float, stays: bool) -> None:
+    base = head(learning=STAGED)
+    store = await taught(base, 0)
+    graph = (await swapping("good")(findings(base)))[0].graph
+    trial = TrialRow(
+        "t1", "net", "model", "worker", "", "open", number=1, evidence={"confirm": {"margin": margin}}
+    )
+    await adopt(store, await head_of(store, base), Proposal("model", "worker", "", graph, saves=True), trial)
+
+    def loses(model: str, question: str) -> str:
+        """The good one knows what the other does, but for one word."""
+        return said("same", question) if question.split()[3] != WORDS[0] or model != "good" else "nonsense"
+
+    await live(store, base, 0, 200, loses)
+    report = await cycle(store, base, loses)
+    assert report.live is not None and report.live.version is not None
+    assert report.live.version.edit == ("rollout" if stays else "rollback")
 
 
 async def test_nothing_else_is_adopted_while_a_version_is_on_its_way_up() -> None:

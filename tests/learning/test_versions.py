@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from tinyllm.errors import Conflict, NotFound, RequestError, StoreError
 from tinyllm.graph import Exit, Graph, change, dump, parse, put_nodes, put_prompt
 from tinyllm.learning.proposal import Edit, Proposal
-from tinyllm.learning.versions import Head, adopt, earlier, head_of, replay, roll_back
+from tinyllm.learning.versions import Head, adopt, earlier, head_of, replay, roll_back, roll_out
 from tinyllm.protocols import Store, TrialRow, Version
 from tinyllm.store import open_store
 
@@ -172,21 +172,34 @@ async def test_tenants_grow_apart(store: Store) -> None:
     assert (await head_of(store, BASE)).graph == BASE
 
 
-steps = some.lists(some.sampled_from(["prompt", "refuse", "node", "file", "back"]), min_size=1, max_size=8)
+STAGED = change(
+    BASE,
+    learning=BASE.learning.model_copy(update={"rollout": (0.0, 0.1, 1.0)}),
+    tools=["calculator"],
+)
+edits = ["prompt", "refuse", "node", "file", "back", "on", "on"]
+steps = some.lists(some.sampled_from(edits), min_size=1, max_size=9)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps)
-def test_the_log_replayed_gives_the_head(made: list[str]) -> None:
+@given(steps, some.booleans())
+def test_the_log_replayed_gives_the_head(made: list[str], staged: bool) -> None:
     async def live() -> None:
-        store, base = await open_store("memory:"), BASE
+        store, base = await open_store("memory:"), STAGED if staged else BASE
         for number, step in enumerate(made):
             head = await head_of(store, base)
-            if step == "file":
+            if head.rising and step not in ("file", "back"):
+                share = head.versions[-1].share
+                await roll_out(store, head, 0.1 if share == 0 else 1.0, "well", {})
+                assert (await head_of(store, base)).change[0].edit not in ("rollout", "rollback")
+            elif step == "on":
+                continue
+            elif step == "file":
                 base = change(base, description=f"edited {number}", tools=["calculator"])
             elif step == "back" and head.lineage:
                 graph_of = {version.graph: version.revision for version in head.lineage}
-                others = [revision for graph, revision in graph_of.items() if graph != head.graph.id]
+                now = (head.rising or head.graph).id
+                others = [revision for graph, revision in graph_of.items() if graph != now]
                 if others:
                     await roll_back(store, head, "", to=earlier(head, others[0]))
             elif step == "node":
@@ -201,7 +214,8 @@ def test_the_log_replayed_gives_the_head(made: list[str]) -> None:
                 await adopt(store, head, proposal(edit(head.graph, f"text {number}")))
         head, last = await head_of(store, base), await replay(store, "net")
         if head.lineage:
-            assert last is not None and last.id == head.graph.id == head.versions[-1].graph
+            assert last is not None and last.id == head.graph.id
+            assert head.versions[-1].graph == (head.rising or head.graph).id
         else:
             assert head.graph.id == base.id
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import NETWORK, big, small
 from tests.support.serving import Running, serving
 from tinyllm.backends.scripted import Scripted
-from tinyllm.protocols import Ticket
+from tinyllm.protocols import Ticket, Version
 from tinyllm.server.metrics import Metrics
 
 
@@ -45,6 +45,17 @@ def test_runs_and_their_traces(fresh: Running) -> None:
     assert get(fresh, "/api/networks")[0] == {"name": "pair", "graph": trace["graph"]}
     assert get(fresh, "/api/usage")["runs"] == 2
     assert get(fresh, "/api/usage?since=99999999999")["runs"] == 0
+
+
+def test_the_versions_of_a_network_say_whom_they_answer(fresh: Running) -> None:
+    async def keep() -> None:
+        await fresh.store.promote(Version("pair", 0, "a", "file", "as the file has it"), expected=-1)
+        await fresh.store.promote(Version("pair", 1, "b", "model", "it fails", share=0.1), expected=0)
+
+    asyncio.run(keep())
+    first, second = get(fresh, "/api/networks/pair/versions")
+    assert (first["edit"], first["stage"]) == ("file", "answers all conversations")
+    assert (second["share"], second["stage"]) == (0.1, "answers 10% of conversations")
 
 
 def test_feedback_is_a_grade(fresh: Running) -> None:

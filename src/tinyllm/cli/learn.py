@@ -193,7 +193,8 @@ def _show_round(done: "Round", dry: bool) -> None:
         gains = f" ({tried['tally']['gains']} gains, {tried['tally']['losses']} losses)" if tried else ""
         click.echo(f"  {'would try' if dry else 'tried'} {name}: {proposal.reason}{gains}")
     if done.version is not None:
-        click.echo(click.style(f"  adopted as version {done.version.revision}: ", bold=True), nl=False)
+        up = "" if done.version.share == 1 else f" ({done.version.stage})"
+        click.echo(click.style(f"  adopted as version {done.version.revision}{up}: ", bold=True), nl=False)
         click.echo(done.trial.verdict if done.trial else "")
     elif done.trial is not None:
         click.echo(f"  not adopted: {done.trial.verdict}")

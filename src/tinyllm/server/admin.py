@@ -89,6 +89,10 @@ def routes(service: Service) -> list[Route]:
         graph_id = request.path_params["graph"]
         return {"graph": graph_id, "source": await store.graph(graph_id, tenant=caller.tenant)}
 
+    async def versions(request: Request, caller: Caller) -> JSON:
+        found = await store.versions(request.path_params["network"], tenant=caller.tenant)
+        return [{**asdict(version), "stage": version.stage} for version in found]
+
     async def usage(request: Request, caller: Caller) -> JSON:
         return asdict(await store.usage(tenant=caller.tenant, since=_number(request, "since", 0.0)))
 
@@ -106,6 +110,7 @@ def routes(service: Service) -> list[Route]:
         Route("/api/tickets", _told(tickets)),
         Route("/api/tickets/{ticket}", _told(settle), methods=["POST"]),
         Route("/api/networks", _told(networks)),
+        Route("/api/networks/{network}/versions", _told(versions)),
         Route("/api/graphs/{graph}", _told(network)),
         Route("/api/usage", _told(usage)),
         Route("/api/backends", _told(backends)),
