@@ -36,12 +36,17 @@ TINY = {
     "names-bigram": {"steps": 3},
     "names-backprop": {"steps": 20},
     "shakespeare-count": {"orders": 2},
-    "shakespeare-gpt": {"steps": 3, "batch": 2, "width": 8, "hidden": 8, "context": 8},
-    "seq2seq-addition": {"steps": 3, "batch": 4, "width": 8, "hidden": 8, "tested": 10},
-    "seq2seq-reverse": {"steps": 3, "batch": 4, "width": 8, "hidden": 8, "tested": 10, "length": 4},
-    "recall-distance": {"steps": 3, "batch": 4, "width": 8, "hidden": 8, "tested": 10, "farthest": 4},
 }
-RUNG = {"steps": 3, "batch": 8, "width": 8, "hidden": 8}
+SMALL = {"steps": 3, "batch": 4, "width": 8, "hidden": 8}
+TINY |= {
+    "shakespeare-gpt": SMALL | {"context": 8},
+    "seq2seq-addition": SMALL | {"tested": 9},
+    "seq2seq-reverse": SMALL | {"tested": 9, "length": 4},
+    "recall-distance": SMALL | {"tested": 9, "farthest": 4},
+    "arithmetic-formats": SMALL | {"tested": 9, "doublings": 0, "seeds": 1},
+    "arithmetic-length": SMALL | {"tested": 9, "places": 2, "asked": 4},
+}
+RUNG = SMALL | {"batch": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -348,6 +353,7 @@ def test_compare_and_chart_read_what_runs_left(lab):
         (["logic", "--set", "steps=0"], "too small"),
         (["logic", "--set", "steps"], "KEY=VALUE"),
         (["logic", "--device", "tpu"], "not one of"),
+        (["arithmetic-formats", "--set", "places=1"], "there are not"),
         (["names-transformer", "--set", "heads=5"], "width 64 / heads 5"),
         (["names-transformer", "--set", "mixer=hyena"], "no mixer 'hyena'"),
         (["names-transformer", "--set", "width=0"], "1 or more"),

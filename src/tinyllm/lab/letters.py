@@ -82,4 +82,4 @@ def share_interval(share: float, n: int) -> list[float]:
     """The 95% interval of a `share` of `n` (Wilson 1927)."""
     z = 1.96
     middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [(middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)]
+    return [max(0.0, middle - spread) / (1 + z * z / n), min((middle + spread) / (1 + z * z / n), 1.0)]

@@ -203,7 +203,7 @@ RUNS: dict[str, Run] = {
         "A GPT on the plays, with the tokens of nanoGPT's run for a processor.",
         "plays:gpt",
         Figure("dev_loss", 1.88, "nanoGPT, README, configuration for a processor", ours=None, seconds=480),
-        {"steps": 1000, "batch": 12, "context": 128, "lr": 4e-3, "optimizer": "muon", "weight_decay": 0.1}
+        {"steps": 1500, "batch": 8, "context": 128, "lr": 4e-3, "optimizer": "muon", "weight_decay": 0.1}
         | {"dropout": 0.0, "width": 128, "hidden": 352, "layers": 4, "heads": 4, "groups": 4},
         ("tinyshakespeare.txt",),
     ),
@@ -227,5 +227,21 @@ RUNS: dict[str, Run] = {
         Figure("attention_far", None, "none reported", ours=None, seconds=120),
         {"steps": 400, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 500}
         | {"width": 32, "hidden": 96, "layers": 2, "heads": 4, "groups": 4, "farthest": 64},
+    ),
+    "arithmetic-formats": Run(
+        "Sums written plainly, backwards and step by step: how many examples each takes.",
+        "arithmetic:formats",
+        Figure("reversed_most", None, "none reported", ours=None, seconds=600),
+        {"steps": 400, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.1, "tested": 300}
+        | {"width": 64, "hidden": 192, "layers": 2, "heads": 4, "groups": 4, "position": "learned"}
+        | {"places": 2, "seeds": 3, "smallest": 125, "doublings": 5},
+    ),
+    "arithmetic-length": Run(
+        "Trained on sums of up to ten digits, asked for fifty: digits numbered by their place.",
+        "arithmetic:length",
+        Figure("accuracy", 0.99, "aim", ours=None, seconds=300),
+        {"steps": 2000, "batch": 64, "lr": 4e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 200}
+        | {"width": 64, "hidden": 192, "layers": 2, "heads": 4, "groups": 4, "position": "abacus"}
+        | {"places": 10, "asked": 50},
     ),
 }
