@@ -8,7 +8,7 @@ import pytest
 
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.letters import interval
-from tinyllm.lab.runs.names import mixed
+from tinyllm.lab.runs.fitting import mixed
 
 TEXTS = ["abracadabra", "cadabra", "abba", "dab", "barbara", "cab", "a", "baobab", "abracadabra"]
 IDS = [[0] + [ord(letter) - 96 for letter in text] + [0] for text in TEXTS]

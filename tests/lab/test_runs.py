@@ -257,12 +257,6 @@ def test_the_losses_of_a_long_text_are_those_of_windows_that_overlap_by_half():
         assert len(plays.text_losses(model, ids[:length])) == length - 1
 
 
-def test_a_mixture_is_no_worse_than_its_better_half():
-    one, other = np.array([0.9, 0.1, 0.9, 0.1]), np.array([0.1, 0.9, 0.1, 0.9])
-    assert fitting.mixed(one, other) == pytest.approx(-np.log(0.5))
-    assert fitting.mixed(one, one / 9) == pytest.approx(-np.log(one).mean())
-
-
 def test_what_the_plays_run_writes_is_kept_on_the_way(begin):
     folder = begin("shakespeare-gpt", **TINY["shakespeare-gpt"] | {"steps": 6})
     find("shakespeare-gpt").function()(folder)

@@ -83,7 +83,7 @@ def _share(folder: Folder, name: str, size: int, seed: int) -> float:
     places, tested = folder.config["places"], folder.config["tested"]
     chance = random.Random(folder.seed * 100 + seed)
     pairs = [divmod(number, 10**places) for number in chance.sample(range(100**places), tested + size)]
-    problems = [FORMATS[name](*pair, places) for pair in pairs]
+    problems = [FORMATS[name](one, other, places) for one, other in pairs]
     shape = shaped(folder, len(LETTERS), len("".join(problems[0])))
     model = Model(shape, seed=chance.randrange(2**31))
     fit(folder, model, [_example(problem) for problem in problems[tested:]], part=f"{name}-{size}-{seed}")
@@ -133,7 +133,8 @@ def length(folder: Folder) -> dict[str, Any]:
 
 
 def _example(problem: Problem) -> Example:
-    return Example.answer(*map(LETTERS.encode, problem))
+    given, wanted = problem
+    return Example.answer(LETTERS.encode(given), LETTERS.encode(wanted))
 
 
 def _right(model: Model, problems: Sequence[Problem]) -> list[bool]:
