@@ -146,7 +146,7 @@ async def yes(proposal: Proposal, verdict: Verdict) -> bool:
 
 
 def a_learner(store: Store, head: Graph, bench: Office) -> Learner:
-    return Learner(store, head, bench, [Hardening(OPS, TOOLS), alternatives], right, yes)
+    return Learner(store, head, bench, [alternatives], right, yes, savers=[Hardening(OPS, TOOLS)])
 
 
 @pytest.mark.parametrize("parameters", [1000, 0])  # the size of the model is known, or not

@@ -243,8 +243,7 @@ async def open_learning(
     from tinyllm.starter.catalogue import CATALOGUE
 
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
-    kinds = (Expansion, Grants, Hardening)
-    proposers: list[Proposer] = [*(kind(CATALOGUE, tools) for kind in kinds), alternatives]
+    proposers: list[Proposer] = [Expansion(CATALOGUE, tools), Grants(CATALOGUE, tools), alternatives]
     writers = workshop_of(settings.network, settings)
     if author := settings.judge or settings.larger:
         proposers.append(Writer(partial(complete, writers.model("writer", author))))
@@ -263,6 +262,7 @@ async def open_learning(
                 seed=seed,
                 limit=limit,
                 read=partial(load_file, settings.network),
+                savers=[Hardening(CATALOGUE, tools)],
             )
             yield Learning(learner, wired.engine.run, graders, sandbox())
     finally:

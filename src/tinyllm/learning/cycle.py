@@ -45,6 +45,11 @@ class Round:
     trial: TrialRow | None = None
     version: Version | None = None
 
+    @property
+    def reason(self) -> str:
+        """How it came out."""
+        return self.trial.verdict if self.trial else self.contest.reason
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -67,7 +72,8 @@ class Learner:
 
     `base` is the graph of its file, which `read` reads again where it may change. `consent` is asked before a
     proven change is adopted; at most `rounds` changes are adopted in a cycle, from the latest `limit` runs. What
-    fails of the `taught` lessons is worth a proposal, however little it is.
+    fails of the `taught` lessons is worth a proposal, however little it is. `savers` make proposals that only save,
+    and are asked when none of the others wins.
     """
 
     store: Store
@@ -83,6 +89,7 @@ class Learner:
     rounds: int = 4
     taught: Lessons | None = None
     read: Callable[[], Graph] | None = None
+    savers: Sequence[Proposer] = ()
 
     async def cycle(self, *, dry: bool = False) -> Report:
         """One cycle; a `dry` one proposes and compares, and neither confirms, adopts nor takes back.
@@ -103,20 +110,23 @@ class Learner:
             known = {item.trace.run_id for cluster in taught for item in cluster.items}
             others = [item for item in seen if item.trace.run_id not in known]
             found = [*taught, *clusters(others, seed=self.seed)]
-            proposals: Mapping[str, Proposal] = {}
-            reason = self._stop(len(items), len(rounds), head)
+            reason = self._stop(len(items), sum(done.version is not None for done in rounds), head)
             if reason is None:
                 worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
                 findings = Findings(head.graph, seen, worth, self.seed)
                 trials = await self.store.trials(self.base.name, tenant=self.tenant)
                 pause = waits(self.base.name, trials, items, ledger_of(trials), self.base.learning.gain)
-                proposals = await self._propose(findings, items, trials, pause is None, faults)
-                reason = self._nothing_found(failed, found, pause)
-            if proposals:
-                rounds.append(await self._round(head, proposals, items, tryout, dry, faults))
-                if rounds[-1].version is not None:
+                made = list[Round]()
+                for proposers in (self.proposers, *([self.savers] if pause is None else [])):
+                    proposals = await self._propose(proposers, findings, items, trials, pause is None, faults)
+                    if proposals:
+                        made.append(await self._round(head, proposals, items, tryout, dry, faults))
+                        if made[-1].contest.winner is not None:
+                            break
+                rounds += made
+                if made and made[-1].version is not None:
                     continue
-                reason = rounds[-1].trial.verdict if rounds[-1].trial else rounds[-1].contest.reason
+                reason = made[-1].reason if made else self._nothing_found(failed, found, pause)
             return Report(len(items), failed, found, rounds, live, reason, left_out, faults)
 
     def _stop(self, graded: int, rounds: int, head: Head) -> str | None:
@@ -166,6 +176,7 @@ class Learner:
 
     async def _propose(
         self,
+        proposers: Sequence[Proposer],
         findings: Findings,
         items: Sequence[Item],
         trials: Sequence[TrialRow],
@@ -179,14 +190,16 @@ class Learner:
             return {}
         last = among(items, self.base.name, "confirm")
         decided = {trial.id for trial in trials if trial.state in ("adopted", "rejected")}
-        made = [p for p in await self.made(findings, faults) if (saving if p.saves else mending)]
+        made = [p for p in await self.made(proposers, findings, faults) if (saving if p.saves else mending)]
         new = [p for p in made if trial_id(findings.head, p.graph, last) not in decided]
         return {f"{number}. {p.edit} {p.node}": p for number, p in enumerate(new, 1)}
 
-    async def made(self, findings: Findings, faults: list[str]) -> list[Proposal]:
+    async def made(
+        self, proposers: Sequence[Proposer], findings: Findings, faults: list[str]
+    ) -> list[Proposal]:
         """What the proposers propose; one that breaks leaves the others their say, and adds to `faults`."""
         made: list[Proposal] = []
-        for proposer in self.proposers:
+        for proposer in proposers:
             try:
                 made += await proposer(findings)
             except StoreError:

@@ -21,7 +21,7 @@ from tinyllm.learning.clusters import clusters
 from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, front, learned
 from tinyllm.learning.items import Item
 from tinyllm.learning.price import price_of
-from tinyllm.learning.proposal import READERS, Cluster, Findings, Proposal
+from tinyllm.learning.proposal import Cluster, Findings, Proposal
 from tinyllm.learning.search import Target, find_calls
 from tinyllm.learning.specialist import train_router
 from tinyllm.protocols import Tool
@@ -133,13 +133,8 @@ class Hardening:
 
 
 def _by_a_model(head: Graph) -> Callable[[Item], bool]:
-    """Whether a run was answered by a language model."""
-    nodes = {
-        name
-        for name, spec in head.nodes.items()
-        if isinstance(spec, Specialist) and head.models[spec.model].backend not in READERS
-    }
-    return lambda item: node_of(item.trace) in nodes
+    """Whether a run was answered by a model."""
+    return lambda item: isinstance(head.nodes.get(node_of(item.trace)), Specialist)
 
 
 def _known(item: Item) -> Item:

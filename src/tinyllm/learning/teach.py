@@ -51,7 +51,8 @@ async def teach(learner: Learner, lessons: Lessons, *, dry: bool = False) -> Rep
     found = [] if head.rising else taught_cluster(lesson.made_from)
     findings = Findings(head.graph, [*seen, *lesson.made_from], found, learner.seed)
     faults: list[str] = []
-    made = [one for one in await learner.made(findings, faults) if not one.saves] if found else []
+    made = await learner.made(learner.proposers, findings, faults) if found else []
+    made = [one for one in made if not one.saves]
     proposals = {f"{number}. {one.edit} {one.node}": one for number, one in enumerate(made, 1)}
     rounds = []
     if proposals:
