@@ -4,17 +4,23 @@ import asyncio
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tinyllm.cli.output import no_store_flag, note, settings
-from tinyllm.errors import SettingsError
+from tinyllm.cli.workers import Line, Workers
+from tinyllm.errors import SettingsError, TinyLLMError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp
 
     from tinyllm.server import Access, Limits
@@ -34,6 +40,9 @@ DRAIN = 30  # seconds that running answers have to end after SIGTERM or Ctrl-C
 @click.option("--allow-origin", "origins", metavar="URL", multiple=True, help="A web page that may ask.")
 @click.option("--running", type=click.IntRange(1), default=64, show_default=True, help="Answers at a time.")
 @click.option("--waiting", type=click.IntRange(0), default=256, show_default=True, help="Requests in line.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes; needs PostgreSQL."
+)
 @click.option("--log", is_flag=True, help="Print a line of JSON for each run.")
 def serve(
     host: str,
@@ -44,6 +53,7 @@ def serve(
     origins: Sequence[str],
     running: int,
     waiting: int,
+    workers: int,
     log: bool,
 ) -> None:
     """Example: tinyllm serve --port 8765
@@ -67,12 +77,73 @@ def serve(
     # Under any name where a key is needed anyway: who has none gets nothing.
     known = LOOPBACK | {host, *hosts} if local or hosts else None
     access = Access(known, frozenset(origins), keys, trusting=local)
-    limits = Limits(running=running, waiting=waiting)
+    what = _What(
+        tuple(networks) or (chosen.network,), chosen, access, Limits(running, waiting), not no_store, log
+    )
+    if workers > 1 and (no_store or not chosen.store.startswith("postgres")):
+        raise SettingsError(
+            f"{workers} workers need a store that they can share",
+            hint="set TINYLLM_STORE=postgresql://USER@HOST/DATABASE, or serve with one worker",
+        )
     with listening(host, port) as sock:
-        work = _serve(sock, networks or [chosen.network], chosen, access, limits, keep=not no_store, log=log)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            if runner.run(work):
-                raise click.Abort
+        if workers > 1:
+            interrupted = _several(workers, sock, what)
+        else:
+            interrupted = _one(sock, what, lambda server, model: note(_begun(sock, model)))
+    if interrupted:
+        raise click.Abort
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What is served, and how."""
+
+    networks: Sequence[str]
+    settings: "Settings"
+    access: "Access"
+    limits: "Limits"
+    keep: bool
+    log: bool
+
+
+Begun = Callable[["uvicorn.Server", str], None]
+"""Told of a server that is ready, and of its default model."""
+
+
+def _begun(sock: socket.socket, model: str) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"{model} answers at http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
+def _one(sock: socket.socket, what: _What, begun: Begun, folder: Path | None = None) -> bool:
+    """Serve in this process until it is told to end; says whether it was by Ctrl-C."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(sock, what, begun, folder))
+
+
+def _several(count: int, sock: socket.socket, what: _What) -> bool:
+    """Serve in several processes, which share the socket and a folder of what they know of each other."""
+    from tinyllm.cli.wiring import load_file
+    from tinyllm.server import retire
+
+    def ended(process: int, error: TinyLLMError | None) -> None:
+        note(f"{error}; another takes its place")
+        retire(folder, process)
+
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        workers = Workers(count, _worker, (sock, what, folder), ended)
+        model = load_file(what.networks[0]).name
+        # Whoever knocks after the end is refused: the workers let go of the socket, and so must this process.
+        return workers.run(lambda: note(f"{_begun(sock, model)} with {count} workers"), sock.close)
+
+
+def _worker(line: Line, sock: socket.socket, what: _What, folder: Path) -> None:
+    def begun(server: "uvicorn.Server", model: str) -> None:
+        line.when_over(partial(setattr, server, "should_exit", True))
+        line.ready()
+
+    _one(sock, what, begun, folder)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -102,32 +173,23 @@ def listening(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _serve(
-    sock: socket.socket,
-    networks: Sequence[str],
-    chosen: "Settings",
-    access: "Access",
-    limits: "Limits",
-    *,
-    keep: bool,
-    log: bool,
-) -> bool:
+async def _serve(sock: socket.socket, what: _What, begun: Begun, folder: Path | None) -> bool:
     """Serve until a signal comes; says whether it was Ctrl-C."""
     from tinyllm.cli.wiring import open_service
-    from tinyllm.server import build_app
+    from tinyllm.server import Peers, build_app
     from tinyllm.server.log import logging
 
-    async with open_service(networks, chosen, limits, keep=keep) as service:
-        host, port = sock.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        app = build_app(service, access, started=time.time())
-        if log:
+    async with open_service(what.networks, what.settings, what.limits, keep=what.keep) as service:
+        if folder is not None:
+            service = replace(service, peers=Peers(folder))
+        app = build_app(service, what.access, started=time.time())
+        if what.log:
             service.watchers.append(logging(click.echo))
-        return await _run(app, sock, lambda: note(f"{service.default} answers at {url}/v1"), service.stopping)
+        return await _run(app, sock, lambda server: begun(server, service.default), service.stopping)
 
 
 async def _run(
-    app: "ASGIApp", sock: socket.socket, begun: Callable[[], None], stopping: asyncio.Event
+    app: "ASGIApp", sock: socket.socket, begun: "Callable[[uvicorn.Server], None]", stopping: asyncio.Event
 ) -> bool:
     import uvicorn
 
@@ -136,7 +198,7 @@ async def _run(
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            begun()
+            begun(self)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             stopping.set()

@@ -6,6 +6,18 @@
 from tinyllm.server.access import LOOPBACK, Access, is_loopback
 from tinyllm.server.app import build_app
 from tinyllm.server.keys import Keyring
+from tinyllm.server.peers import Peers, retire
 from tinyllm.server.service import Limits, Service, Watchers
 
-__all__ = ["LOOPBACK", "Access", "Keyring", "Limits", "Service", "Watchers", "build_app", "is_loopback"]
+__all__ = [
+    "LOOPBACK",
+    "Access",
+    "Keyring",
+    "Limits",
+    "Peers",
+    "Service",
+    "Watchers",
+    "build_app",
+    "is_loopback",
+    "retire",
+]

@@ -1,6 +1,7 @@
 """The paths of the server, joined into one ASGI application."""
 
 import importlib.metadata
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tinyllm.errors import BackendBusy, NotFound, TinyLLMError
+from tinyllm.events import Event
 from tinyllm.server import admin, ollama
 from tinyllm.server.access import Access, Guard
 from tinyllm.server.admission import Admission
@@ -22,7 +24,7 @@ from tinyllm.server.faults import BadParameter, of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
 from tinyllm.server.live import TOPICS, Live
 from tinyllm.server.messages import parsed
-from tinyllm.server.metrics import MEDIA, Labels, Metrics
+from tinyllm.server.metrics import MEDIA, Gauges, Labels, Metrics
 from tinyllm.server.responses import read_response
 from tinyllm.server.service import Service
 from tinyllm.types import JSON
@@ -38,9 +40,9 @@ class Named(BaseModel):
 def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     """The application that serves. `started` is the Unix time that the models are said to be made at."""
     admission = Admission(service.limits.running, service.limits.waiting)
-    ledger = Ledger(service.store)
+    ledger = Ledger(service.store, peers=service.peers)
     metrics = Metrics()
-    live = Live(service.store, service.stopping)
+    live = Live(service.store, service.stopping, several=service.peers is not None)
     service.watchers.extend((ledger.watch, metrics.watch, live.watch))
     models = {name: model_of(name, started) for name in service.models}
 
@@ -72,15 +74,27 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     async def embedded(request: Request) -> Response:
         return await embeddings(await whole_body(request.receive, service.limits.body))
 
-    async def counted(request: Request) -> Response:
-        gauges: dict[tuple[str, Labels], float] = {
+    def gauges() -> Gauges:
+        found: dict[tuple[str, Labels], float] = {
             ("tinyllm_running", ()): admission.places - admission.free,
             ("tinyllm_waiting", ()): len(admission.line),
         }
         for (network, model), breaker in service.breakers().items():
             labels = (("network", network), ("model", model))
-            gauges["tinyllm_breaker_open", labels] = breaker.open
-        return Response(metrics.text(gauges), media_type=MEDIA)
+            found["tinyllm_breaker_open", labels] = breaker.open
+        return found
+
+    def tell(tenant: str, events: Sequence[Event]) -> None:
+        if service.peers:
+            service.peers.tell_soon(lambda: metrics.told(gauges()))
+
+    service.watchers.append(tell)
+
+    async def counted(request: Request) -> Response:
+        whole, state = metrics, gauges()
+        if service.peers:
+            whole, state = metrics.with_others(service.peers.others(), state)
+        return Response(whole.text(state), media_type=MEDIA)
 
     async def tags(request: Request) -> Response:
         return JSONResponse({"models": ollama.listed(service.models, started)})

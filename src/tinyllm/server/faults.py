@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tinyllm.errors import BackendBusy, BackendError, RateLimited, RequestError, TinyLLMError
+from tinyllm.store.lock import StoreBusy
 from tinyllm.types import JSON
 
 OLLAMA = ("/api/chat", "/api/generate", "/api/tags", "/api/show", "/api/version", "/api/ps")
@@ -57,7 +58,8 @@ def body_of(error: TinyLLMError) -> dict[str, JSON]:
 
 def response_of(error: TinyLLMError, path: str) -> Response:
     """The error as an HTTP response. OpenAI's client asks again by itself unless it is told not to."""
-    again = isinstance(error, RateLimited) or (isinstance(error, BackendError) and error.retryable)
+    passing = isinstance(error, RateLimited | StoreBusy)
+    again = passing or (isinstance(error, BackendError) and error.retryable)
     headers = {"x-should-retry": "true" if again else "false"}
     wait = error.retry_after if isinstance(error, RateLimited | BackendBusy) else None
     if again and wait is not None:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from tinyllm.errors import BudgetExceeded, RateLimited
 from tinyllm.events import Event
 from tinyllm.protocols import Store
 from tinyllm.server.keys import Key
+from tinyllm.server.peers import Asked, Peers
 from tinyllm.types import Budget, Cost
 
 _DAY = 86_400.0
@@ -25,14 +27,17 @@ class Ledger:
     """Limits of keys. What is spent counts from the store, and run by run as this process commits them.
 
     Runs that begin at the same time each get all that is left, so a budget can be overrun by as many runs as
-    a tenant has at once.
+    a tenant has at once; what other processes spend counts within half a minute. `peers` count requests together.
     """
 
-    def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, now: Callable[[], float] = time.time, peers: Peers | None = None
+    ) -> None:
         self.store = store
         self.now = now
         self.spent: dict[str, _Spent] = {}
-        self.asked: dict[str, tuple[float, float]] = {}
+        self.alone: Asked = {}
+        self.peers = peers
 
     def watch(self, tenant: str, events: Sequence[Event]) -> None:
         """Count a run that was committed."""
@@ -45,9 +50,10 @@ class Ledger:
         if key.rate is None:
             return
         now = self.now()
-        left, before = self.asked.get(key.name, (float(key.rate), now))
-        left = min(float(key.rate), left + max(0.0, now - before) * key.rate / 60)
-        self.asked[key.name] = (max(left - 1, 0.0) if left >= 1 else left, now)
+        with self.peers.asked() if self.peers else nullcontext(self.alone) as asked:
+            left, before = asked.get(key.name, (float(key.rate), now))
+            left = min(float(key.rate), left + max(0.0, now - before) * key.rate / 60)
+            asked[key.name] = (left - 1 if left >= 1 else left, now)
         if left < 1:
             raise RateLimited(
                 f"key {key.name!r} may ask {key.rate} times a minute",

@@ -1,11 +1,14 @@
 """What happens, told as it happens: server-sent events of committed runs, which a reader can take up again.
 
 A run is told once it is committed, so that nothing is told that could still be lost. `Last-Event-ID` is
-answered from the store. Runs that other processes keep in the same store are told only in answer to that.
+answered from the store. Where several processes serve, all is told from the store, at most a second late.
+Runs of programs that serve nothing are told only in answer to `Last-Event-ID`.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, suppress
 
 from pydantic_core import to_json
 
@@ -22,15 +25,20 @@ TOPICS = {
 }
 MOST_MISSED = 1000  # runs
 _WAITING = 256  # runs that a reader may lag behind before it has to come again
+_FEW = 20  # runs that are looked at first
+_POLL = 0.5  # seconds
+_ALL_OF_IT = 2**31  # a sequence that no run comes to
 _SILENCE = 15.0  # seconds after which a sign of life is given
 
 
 class Live:
-    """Tells readers of their tenant's runs, until `stopping` is set."""
+    """Tells readers of their tenant's runs, until `stopping` is set; where `several` processes serve, of all of
+    them."""
 
-    def __init__(self, store: Store, stopping: asyncio.Event) -> None:
+    def __init__(self, store: Store, stopping: asyncio.Event, *, several: bool = False) -> None:
         self.store = store
         self.stopping = stopping
+        self.several = several
         self.readers: dict[asyncio.Queue[Sequence[Event]], str] = {}
 
     def watch(self, tenant: str, events: Sequence[Event]) -> None:
@@ -45,6 +53,33 @@ class Live:
     async def tell(self, tenant: str, topics: Sequence[str], last: str | None) -> AsyncGenerator[bytes, None]:
         """Yield what was missed since the event `last`, then what happens; ends when the server stops."""
         kinds = frozenset(kind for topic in topics for kind in TOPICS[topic])
+        async with aclosing((self._kept if self.several else self._seen)(tenant, kinds, last)) as told:
+            async for data in told:
+                yield data
+
+    async def _kept(
+        self, tenant: str, kinds: frozenset[str], last: str | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The same from what comes into the store, whoever keeps it there."""
+        yield b": hello\n\n"
+        if last is None:
+            rows = await self.store.runs(tenant=tenant, limit=1)
+            last = f"{rows[0].run_id}/{_ALL_OF_IT}" if rows else ""
+        silent = time.monotonic()
+        while not self.stopping.is_set():
+            async for events in self._missed(tenant, last):
+                last, silent = f"{events[0].run_id}/{_ALL_OF_IT}", time.monotonic()
+                yield b"".join(frames(events, kinds))
+            if time.monotonic() - silent > _SILENCE:
+                silent = time.monotonic()
+                yield b": still here\n\n"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), _POLL)
+
+    async def _seen(
+        self, tenant: str, kinds: frozenset[str], last: str | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The same from what this process commits."""
         queue: asyncio.Queue[Sequence[Event]] = asyncio.Queue(_WAITING)
         self.readers[queue] = tenant
         told: set[str] = set()
@@ -78,10 +113,10 @@ class Live:
     async def _missed(self, tenant: str, last: str) -> AsyncGenerator[Sequence[Event], None]:
         """The events after `last`: of the rest of its run, and of the runs that came later."""
         run_id, _, sequence = last.partition("/")
-        later: list[str] = []
-        for row in await self.store.runs(tenant=tenant, limit=MOST_MISSED):
-            later.append(row.run_id)
-            if row.run_id == run_id:
+        for limit in (_FEW, MOST_MISSED):
+            later = [row.run_id for row in await self.store.runs(tenant=tenant, limit=limit)]
+            if run_id in later:
+                del later[later.index(run_id) + 1 :]
                 break
         for found in reversed(later):
             try:

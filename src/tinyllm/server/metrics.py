@@ -5,14 +5,16 @@ The text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tinyllm.events import Event
+from tinyllm.types import JSON
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # seconds
 
 Labels = tuple[tuple[str, str], ...]
+Gauges = Mapping[tuple[str, Labels], float]
 
 HELP = {
     "tinyllm_runs_total": "Runs by their status.",
@@ -26,7 +28,7 @@ HELP = {
     "tinyllm_tool_calls_total": "Calls of tools; an outcome is computed or failed.",
     "tinyllm_running": "Answers that are being made.",
     "tinyllm_waiting": "Requests in line.",
-    "tinyllm_breaker_open": "1 while a model that kept failing is left alone.",
+    "tinyllm_breaker_open": "1 while a model that kept failing is left alone; of several processes, how many do.",
 }
 
 
@@ -90,11 +92,34 @@ class Metrics:
     def count(self, name: str, *labels: tuple[str, str], by: float = 1) -> None:
         self.counts[name, labels] += by  # type: ignore[assignment]  # a Counter may hold floats
 
-    def text(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
+    def told(self, gauges: Gauges) -> JSON:
+        """Everything counted so far, and these gauges, for another process to add."""
+        return {
+            "counts": [[*key, number] for key, number in self.counts.items()],
+            "times": [[*key, each.counts, each.total] for key, each in self.times.items()],
+            "gauges": [[*key, number] for key, number in gauges.items()],
+        }
+
+    def with_others(self, others: Iterable[JSON], gauges: Gauges) -> "tuple[Metrics, Gauges]":
+        """What this process and others counted, together."""
+        whole, state = Metrics(), dict[tuple[str, Labels], float]()
+        for told in (self.told(gauges), *others):
+            for name, labels, number in told["counts"]:
+                whole.counts[name, _labels(labels)] += number
+            for name, labels, counts, total in told["times"]:
+                times = whole.times[name, _labels(labels)]
+                times.counts = [mine + theirs for mine, theirs in zip(times.counts, counts, strict=True)]
+                times.total += total
+            for name, labels, number in told["gauges"]:
+                key = name, _labels(labels)
+                state[key] = state.get(key, 0) + number
+        return whole, state
+
+    def text(self, gauges: Gauges) -> str:
         """Everything counted so far, and these gauges, as Prometheus reads it."""
         return "\n".join(self._lines(gauges)) + "\n"
 
-    def _lines(self, gauges: Mapping[tuple[str, Labels], float]) -> Iterator[str]:
+    def _lines(self, gauges: Gauges) -> Iterator[str]:
         for name, told in HELP.items():
             kind = (
                 "histogram"
@@ -121,6 +146,10 @@ def _buckets(name: str, labels: Labels, histogram: Histogram) -> Iterator[str]:
         yield f"{name}_bucket{_told((*labels, ('le', within)))} {sofar}"
     yield f"{name}_sum{_told(labels)} {histogram.total:.6f}"
     yield f"{name}_count{_told(labels)} {sofar}"
+
+
+def _labels(told: JSON) -> Labels:
+    return tuple((name, value) for name, value in told)
 
 
 def _told(labels: Labels) -> str:

@@ -11,6 +11,7 @@ from tinyllm.errors import NotFound
 from tinyllm.events import Event
 from tinyllm.graph import Graph, nearest
 from tinyllm.protocols import Store
+from tinyllm.server.peers import Peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Watchers(list[Watch]):
 class Service:
     """A running network, or several. The first of `models` is the default; `network/node` is one node alone.
 
-    `stopping` is set when the server is about to end: what runs may finish, what only watches must go.
+    `peers` are the other processes that serve the same, where there are some. `stopping` is set when the server
+    is about to end: what runs may finish, what only watches must go.
     """
 
     engine: Engine
@@ -45,6 +47,7 @@ class Service:
     watchers: Watchers
     limits: Limits = field(default_factory=Limits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    peers: Peers | None = None
 
     @property
     def default(self) -> str:
