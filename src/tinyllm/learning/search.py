@@ -1,16 +1,16 @@
 """Training targets by search: for graded requests, the calls that give the right answer and mean the same.
 
 Every legal call over a request's slots is run; those that reproduce the right answer are its candidates. More
-than one may, by chance (many ways lead to 4), so candidates are weighed by the words of the requests: a call
-must be asked for in the same words wherever it is the answer. Which operations there are is the caller's table.
+than one may, by chance (many ways lead to 4), so each is weighed by how often it is right where it could be
+called and the request is in like words. Which operations there are is the caller's table.
 """
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any
 
 from tinyllm.errors import ToolError
 from tinyllm.grading import REFUSED, compare
@@ -19,10 +19,13 @@ from tinyllm.protocols import Tool, ToolContext
 from tinyllm.slots import Ops, Slots, fill, find, legal_calls
 from tinyllm.types import ToolCall
 
+if TYPE_CHECKING:
+    import numpy as np
+
 FEWEST = 4  # requests that an operation must explain, or its candidates are chance
 MOST_CALLS = 200  # tried for one request
-_ROUNDS = 5
-_SMALL = 0.1  # what a word counts that was never seen beside a call
+LIKELY = 0.1  # share of like requests that a call must answer rightly, or it did so by chance
+_DOUBT = 1.0  # like requests that a call's share among all requests counts for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,17 @@ async def find_calls(
     for item in items:
         if (right := _right(item)) is not None:
             slots = find(item.request.text)
-            if calls := await _giving(right, item, slots, ops, tools):
-                drafts.append((item, slots, calls))
-    odds = _weighed([(slots, calls) for _, slots, calls in drafts])
+            tried = await _tried(right, item, slots, ops, tools)
+            if any(tried.values()):
+                drafts.append((item, slots, tried))
+    shares = _shares([(slots, tried) for _, slots, tried in drafts])
     while True:
-        chosen = [max(one, key=lambda call: one[call], default=None) for one in odds]
+        chosen = [max(one, key=lambda call: (one[call], call), default=None) for one in shares]
         support = Counter(call.split()[0] for call in chosen if call)
         if all(count >= fewest for count in support.values()):
             break
         rare = min(support, key=lambda op: (support[op], op))
-        odds = [{call: p for call, p in one.items() if call.split()[0] != rare} for one in odds]
+        shares = [{call: p for call, p in one.items() if call.split()[0] != rare} for one in shares]
     return [
         Target(item, slots, call)
         for (item, slots, _), call in zip(drafts, chosen, strict=True)
@@ -74,19 +78,24 @@ def _right(item: Item) -> str | None:
     return None if item.reference == REFUSED else item.reference
 
 
-async def _giving(right: str, item: Item, slots: Slots, ops: Ops, tools: Mapping[str, Tool]) -> list[str]:
-    """The legal calls of a request that give the right answer."""
+async def _tried(
+    right: str, item: Item, slots: Slots, ops: Ops, tools: Mapping[str, Tool]
+) -> dict[str, float]:
+    """The legal calls of a request: 0 for one that does not give the right answer, 1 for one that does, and less
+    the more it says beyond what the shortest of them says."""
     request = item.request
     context = ToolContext(request.clock or 0.0, request.seed or 0, request.user, request.tenant)
-    found = []
+    lengths: dict[str, int] = {}
     for call, meant in islice(_tool_calls(slots, ops, tools), MOST_CALLS):
+        lengths[call] = 0
         try:
             result = await tools[meant.name].call(meant.arguments, context)
         except ToolError:
             continue
         if compare(result.text, right).score == 1.0:
-            found.append(call)
-    return found
+            lengths[call] = len(result.text)
+    shortest = min(filter(None, lengths.values()), default=0)
+    return {call: shortest / length if length else 0.0 for call, length in lengths.items()}
 
 
 def _tool_calls(slots: Slots, ops: Ops, tools: Mapping[str, Tool]) -> Iterator[tuple[str, ToolCall]]:
@@ -96,32 +105,50 @@ def _tool_calls(slots: Slots, ops: Ops, tools: Mapping[str, Tool]) -> Iterator[t
             yield call, meant
 
 
-def _weighed(drafts: Sequence[tuple[Slots, Sequence[str]]]) -> list[dict[str, float]]:
-    """How probable each candidate of each request is, by the words that stand beside it everywhere.
+def _shares(drafts: Sequence[tuple[Slots, Mapping[str, float]]]) -> list[dict[str, float]]:
+    """For each request the calls that give its right answer, with the share of like requests where they do.
 
-    A mixture with one component a call, where a request belongs to one of its own candidates: naive Bayes by
-    expectation maximisation (Nigam et al. 2000).
+    A mean over all other requests where the call is legal, weighted by likeness of words (Nadaraya 1964; Watson
+    1964), that leans on the call's share of all requests where few are alike.
     """
-    words = [_words(slots) for slots, _ in drafts]
-    odds = [dict.fromkeys(calls, 1 / len(calls)) for _, calls in drafts]
-    for _ in range(_ROUNDS):
-        weight: defaultdict[str, float] = defaultdict(float)
-        beside: defaultdict[str, defaultdict[str, float]] = defaultdict(partial(defaultdict, float))
-        for one, held in zip(odds, words, strict=True):
-            for call, p in one.items():
-                weight[call] += p
-                for word in held:
-                    beside[call][word] += p
-        for i, held in enumerate(words):
-            logs = {
-                call: math.log(weight[call] + _SMALL)
-                + sum(math.log((beside[call][word] + _SMALL) / (weight[call] + 2 * _SMALL)) for word in held)
-                for call in odds[i]
-            }
-            top = max(logs.values())
-            total = sum(math.exp(log - top) for log in logs.values())
-            odds[i] = {call: math.exp(log - top) / total for call, log in logs.items()}
-    return odds
+    import numpy as np
+
+    if not drafts:
+        return []
+    place = {call: n for n, call in enumerate(sorted({call for _, tried in drafts for call in tried}))}
+    legal = np.zeros((len(drafts), len(place)), dtype=np.float32)
+    right = np.zeros_like(legal)
+    for row, (_, tried) in enumerate(drafts):
+        columns = [place[call] for call in tried]
+        legal[row, columns] = 1.0
+        right[row, columns] = list(tried.values())
+    alike = _likeness([_words(slots) for slots, _ in drafts])
+    everywhere = right.sum(axis=0) / np.maximum(legal.sum(axis=0), 1.0)
+    share = (alike @ right + _DOUBT * everywhere) / (alike @ legal + _DOUBT)
+    return [
+        {
+            call: p
+            for call, exact in tried.items()
+            if exact and (p := round(float(share[row, place[call]]), 3)) >= LIKELY
+        }
+        for row, (_, tried) in enumerate(drafts)
+    ]
+
+
+def _likeness(requests: Sequence[Collection[str]]) -> "np.ndarray[Any, Any]":
+    """How alike each two are in words, from 0 to 1, rare words counting most; nothing is like itself here."""
+    import numpy as np
+
+    counts = Counter(word for words in requests for word in words)
+    place = {word: n for n, word in enumerate(sorted(counts))}
+    table = np.zeros((len(requests), len(place)), dtype=np.float32)
+    for row, words in enumerate(requests):
+        for word in words:
+            table[row, place[word]] = math.log(1.0 + len(requests) / counts[word])
+    table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
+    alike = (table @ table.T) ** 2
+    np.fill_diagonal(alike, 0.0)
+    return alike
 
 
 def _words(slots: Slots) -> set[str]:

@@ -18,6 +18,7 @@ BITS = 15
 COPIES = 6  # varied copies of a request, beside itself
 DROPPED = 0.25  # of the words of a copy
 EPOCHS = 8
+REFUSAL_WEIGHT = 0.3  # of a refused example: there are many, and they are easy
 _ENDS = ("", "", "?", "?", ".", "!")
 _MANNERS = ("hey", "hi", "hello", "ok", "okay", "so", "um", "please", "thanks", "alright")
 
@@ -66,7 +67,7 @@ def train_router(kinds: Mapping[str, Sequence[Slots]], *, seed: int = 0) -> Trai
 
 def _train(examples: Sequence[Example], seed: int) -> Trained:
     pairs = [(vector(slots, BITS), label) for slots, label in examples]
-    model = train(pairs, bits=BITS, seed=seed, epochs=EPOCHS)
+    model = train(pairs, bits=BITS, seed=seed, epochs=EPOCHS, weights={REFUSE: REFUSAL_WEIGHT})
     return Trained(model.to_bytes(), model.weights.size, EPOCHS * macs_of(pairs, len(model.labels)))
 
 

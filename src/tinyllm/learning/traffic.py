@@ -26,12 +26,13 @@ def part_of(group: str, *, salt: str = "") -> Part:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One request answered by the head and by a candidate, both answers graded. Costs are in one unit."""
+    """One request answered by the head and by a candidate. `before` and `after` say how good the answers are: the
+    larger number the better. Costs are in one unit."""
 
     item: str
     group: str
-    before: bool
-    after: bool
+    before: int
+    after: int
     cost_before: float = 0.0
     cost_after: float = 0.0
     slices: tuple[str, ...] = ()
@@ -67,5 +68,5 @@ class Outcome:
 
 
 def _tally(pairs: Iterable[Pair]) -> Tally:
-    changes = [pair.after - pair.before for pair in pairs]
+    changes = [(pair.after > pair.before) - (pair.after < pair.before) for pair in pairs]
     return Tally(changes.count(1), changes.count(-1), changes.count(0))

@@ -80,6 +80,8 @@ class Tryout:
 def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: Collection[str] = ()) -> Outcome:
     """What the second graph gained on the items that could be judged on both.
 
+    An answer gains where right follows on none or wrong, and none on wrong: who is refused is not misled.
+
     A slice is what one node of the first graph answered, `but` for some nodes.
     """
     price = price_of(trace for answers in (before, after) for _, trace in answers.values())
@@ -90,8 +92,15 @@ def outcome(items: Sequence[Item], before: Answers, after: Answers, *, but: Coll
             costs = price(old), price(new)
             node = node_of(old)
             slices = () if node in but else (f"node {node}",)
-            pairs.append(Pair(item.trace.run_id, item.group, was, now, *costs, slices))
+            pairs.append(
+                Pair(item.trace.run_id, item.group, _worth(was, old), _worth(now, new), *costs, slices)
+            )
     return Outcome.of(pairs)
+
+
+def _worth(right: bool, trace: Trace) -> int:
+    """How good an answer is: 2 where it is right, 1 where there is none, 0 where it is wrong."""
+    return 2 if right else int(trace.status != "answered")
 
 
 def nodes_with(fewest: int, items: Sequence[Item], answers: Answers) -> list[str]:
