@@ -1,7 +1,7 @@
 """`tinyllm lab`: experiments from one weight to language models, each in a folder of its own."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -143,6 +143,87 @@ def chart(names: tuple[str, ...], out: Path | None) -> None:
     click.echo(f"{path}.svg")
 
 
+def _sampling_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--seed", default=0, show_default=True, help="The same seed draws the same letters."),
+        click.option(
+            "--top-p", type=float, help="Draw from the likeliest letters that hold this probability."
+        ),
+        click.option("--top-k", type=int, help="Draw from so many of the likeliest letters."),
+        click.option("--temperature", default=0.8, show_default=True, help="Near 0: always the likeliest."),
+    ):
+        command = option(command)
+    return command
+
+
+@lab.command(short_help="Write with a model that a run left: it goes on from what you type.")
+@click.argument("name")
+@click.option("--length", default=200, show_default=True, help="At most so many letters.")
+@_sampling_options
+def chat(name: str, length: int, **drawing: Any) -> None:
+    """Example: tinyllm lab chat shakespeare-gpt --temperature 0.7
+
+    Each line that you type, or that a file brings, is the beginning of a text; an empty one lets the model begin.
+    The model is that of a run, by name or by folder: one of `names-*` or `shakespeare-gpt`.
+    """
+    with _lab():
+        from tinyllm.lab import saved
+        from tinyllm.lab.generate import Sampling
+
+        writer = saved.load(_folder(name))
+        sampling = Sampling(**drawing)
+        note(f"it knows {''.join(writer.letters.letters[1:])!r}; an empty input ends")
+        for line in sys.stdin:
+            beginning = line.rstrip("\n")
+            try:
+                click.echo(beginning, nl=False)
+                for piece in writer.write(beginning, length, sampling):
+                    click.echo(piece, nl=False)
+                click.echo()
+            except RequestError as error:  # a letter that it does not know: try another
+                click.echo()
+                note(str(error))
+
+
+@lab.command(short_help="Look inside a model while it writes, letter by letter.")
+@click.argument("name")
+@click.argument("text")
+@click.option("--count", default=5, show_default=True, help="Letters to write.")
+@click.option(
+    "--teach", metavar="LETTER", help="Take one step of training on TEXT and LETTER after it instead."
+)
+@_sampling_options
+@json_flag
+def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **drawing: Any) -> None:
+    """Example: tinyllm lab look names-transformer emm --json
+
+    Shows for each letter what the layers attend to, what each would already say, and what is drawn. With --json
+    these are frames that a page or a notebook can play, one a line. --teach says how one step changes the odds.
+    """
+    with _lab():
+        from tinyllm.lab import inside, saved
+        from tinyllm.lab.generate import Sampling
+
+        writer = saved.load(_folder(name))
+        if teach:
+            step = inside.lesson(writer, text, teach)
+            if as_json:
+                return print_json(step, indent=None)
+            click.echo(
+                f"{teach!r} after {text!r}: {step['before']:.1%} before, {step['after']:.1%} after one step"
+            )
+            return None
+        for frame in inside.frames(writer, text, count, Sampling(**drawing)):
+            if as_json:
+                print_json(frame, indent=None)
+                continue
+            click.echo(f"{''.join(frame['tokens'])!r}")
+            for layer in frame["layers"]:
+                click.echo(f"  after layer {layer['layer']}   {_odds(layer['lens'])}")
+            click.echo(f"  drawn {frame['drawn']!r} from {_odds(frame['next'])}")
+    return None
+
+
 @contextmanager
 def _lab() -> Iterator[None]:
     """The lab's own words for what went wrong, and what to install where its libraries are missing."""
@@ -202,6 +283,10 @@ def _figure(value: JSON) -> str:
     if isinstance(value, list):
         return " to ".join(map(_figure, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _odds(likely: list[tuple[str, float]]) -> str:
+    return "  ".join(f"{letter!r} {probability:.0%}" for letter, probability in likely)
 
 
 def _duration(seconds: int) -> str:

@@ -170,8 +170,9 @@ def save_figure(path: Path, figure: Any) -> None:
 
 
 def _begun(path: Path) -> bool:
-    """Whether a run has done anything in `path` but write its config."""
-    others = [file for file in path.glob("*") if file.name not in ("config.json", "metrics.jsonl")]
+    """Whether a run has done anything in `path` but write its config and shape."""
+    first = ("config.json", "metrics.jsonl", "model.json")
+    others = [file for file in path.glob("*") if file.name not in first]
     return (path / "config.json").exists() and bool(others or metrics(path))
 
 

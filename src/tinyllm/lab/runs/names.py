@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyllm.lab import saved
 from tinyllm.lab.chart import axes, curves
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
@@ -63,6 +64,7 @@ def _fit(
     """A model of the folder's config, trained on names; its checkpoint is in the folder."""
     config = shaped(folder, len(letters), max(map(len, [*learn, *dev])))
     model = Model(config, seed=folder.seed)
+    saved.save(folder.path, config, letters, stop=0)
 
     def look(step: int) -> None:
         if dev:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyllm.lab import saved
 from tinyllm.lab.chart import curves
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
@@ -33,6 +34,7 @@ def gpt(folder: Folder) -> dict[str, Any]:
     letters, learn, dev = encoded_plays(folder.text("tinyshakespeare.txt"))
     context = folder.config["context"]
     model = Model(shaped(folder, len(letters), context), seed=folder.seed)
+    saved.save(folder.path, model.config, letters, stop=None)
 
     def windows(epoch: int) -> list[Example]:
         draw = random.Random(folder.seed * 1000 + epoch)
