@@ -304,8 +304,8 @@ class Store(Protocol):
         """Keep a judgement of a run; False where it says nothing new.
 
         A grader grades a run once, and an abstention gives way to a score. What a user says later replaces
-        what the same user said before, thumb or correction; both stay in the history. Raises NotFound for an
-        unknown run, RequestError for a score that is none and a time in the future.
+        what the same user said before, but a thumb leaves a correction standing; all stay in the history. Raises
+        NotFound for an unknown run, RequestError for a score that is none and a time in the future.
         """
         ...
 

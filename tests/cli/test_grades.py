@@ -63,6 +63,9 @@ def test_the_right_answer_is_kept_as_a_reference(run: Run) -> None:
     assert run("feedback", "last", "--answer", "forty <b>two</b>").exit_code == 0
     assert shown(run)["runs"] == {"graded": 1, "right": 1}
     assert json.loads(run("store", "size", "--json").stdout)["grades"] == 2
+    thumb = run("feedback", "last", "bad")
+    assert "by your thumb" in thumb.stdout and "its correction still counts" in thumb.stderr
+    assert shown(run)["runs"] == {"graded": 1, "right": 1}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_network_is_taught_by_a_person_s_word(home: Path, run: Run, examples: 
     assert shown["rounds"][0]["version"]["revision"] == 1
     assert run("ask", "how many ways are there to choose 4 of 11 hats").stdout.endswith("330\n")
     trials = run("trials").stdout
-    assert "taught and vouched for, not proven" in trials and "error budget: 0 of 0.05 is spent" in trials
+    assert "taught and vouched for, not proven" in trials and "100% of that is left" in trials
     assert "taught by 12 examples" in run("history").stdout
 
 

@@ -7,15 +7,15 @@ import pytest
 from tests.learning.things import ABench, a_network
 from tinyllm.backends.scripted import Scripted
 from tinyllm.engine import Engine
-from tinyllm.errors import RequestError
+from tinyllm.errors import RequestError, StoreError
 from tinyllm.graph import Graph
 from tinyllm.learning.items import gather
-from tinyllm.learning.lessons import read_lessons, study
+from tinyllm.learning.lessons import Lesson, Lessons, read_lessons, study
 from tinyllm.learning.right import Right
 from tinyllm.protocols import Parts, Store
 from tinyllm.store import open_store
 from tinyllm.tools.python import Python
-from tinyllm.types import Prompt, Request
+from tinyllm.types import Grade, Prompt, Request
 
 LINES = """{"query": "2 + 2", "answer": 4, "task": "sums"}
 {"query": "what is love", "answer": null}
@@ -60,16 +60,54 @@ async def test_each_lesson_is_asked_once_and_graded_by_its_answer(tmp_path: Path
 async def test_a_file_is_asked_in_parts_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     lessons, store = read_lessons(a_file(tmp_path)), await open_store("memory:")
     await study(lessons, lessons.rows[:1], an_engine(store).run, store)
-    await study(lessons, lessons.rows[1:], an_engine(store).run, store, first=1)
+    await study(lessons, lessons.rows[1:], an_engine(store).run, store)
     assert sorted(row.question for row in await store.runs()) == ["2 + 2", "3 + 3", "what is love"]
     await study(lessons, lessons.rows, an_engine(store).run, store)
     assert len(await store.runs()) == 3
 
 
-def test_bad_lines_are_told_by_number(tmp_path: Path) -> None:
-    lessons = read_lessons(a_file(tmp_path))
-    assert [number for number, _ in lessons.bad] == [5, 6, 7]
-    assert "query" in lessons.bad[1][1] and "answer" in lessons.bad[2][1]
+async def test_the_same_lesson_counts_once_whatever_file_it_stands_in(tmp_path: Path) -> None:
+    store = await open_store("memory:")
+    ask = an_engine(store).run
+    first = read_lessons(a_file(tmp_path))
+    (tmp_path / "other.jsonl").write_text('{"query": "4 + 4", "answer": 8}\n' + LINES + LINES)
+    other = read_lessons(tmp_path / "other.jsonl")
+    for lessons in (first, other):
+        await study(lessons, lessons.rows, ask, store)
+    assert sorted(row.question for row in await store.runs()) == ["2 + 2", "3 + 3", "4 + 4", "what is love"]
+    items = await gather(store)
+    assert [first.hold(item.request) for item in items] == [True, True, True, False]
+    assert all(other.hold(item.request) for item in items)
+    relabelled = Lessons("relabelled", [Lesson(query="2 + 2", answer="5")], ())
+    await study(relabelled, relabelled.rows, ask, store)
+    assert len(await store.runs()) == 5, "another answer is another lesson"
+
+
+async def test_a_kill_between_an_answer_and_its_grade_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons, store = read_lessons(a_file(tmp_path)), await open_store("memory:")
+
+    async def power_goes(grade: Grade) -> bool:
+        raise StoreError("the power goes")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError):
+        patch.setattr(store, "grade", power_goes)
+        await study(lessons, lessons.rows[:1], an_engine(store).run, store)
+    await study(lessons, lessons.rows, an_engine(store).run, store)
+    assert len(await store.runs()) == len(await store.grades()) == 3
+
+
+def test_bad_lines_are_told_by_number_and_in_words(tmp_path: Path) -> None:
+    lines = LINES + '[1]\n{"query": 3, "answer": 4}\n{"query": "why", "answer": [4]}\n'
+    assert read_lessons(a_file(tmp_path, lines)).bad == [
+        (5, "it is no JSON"),
+        (6, "its `query` is no text, or empty"),
+        (7, "it has no `answer`"),
+        (8, "it is JSON, but no object"),
+        (9, "its `query` is no text, or empty"),
+        (10, "its `answer` is no text, number or null"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "not json\n"])

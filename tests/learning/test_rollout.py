@@ -45,7 +45,7 @@ async def live(store: Store, base: Graph, first: int, count: int, say: Said = sa
         return now.rising if now.rising and takes(now.versions[-1], request) else now.graph
 
     rows = LATER.rows[first : first + count]
-    await study(LATER, rows, Engine(resolve, ABench(say).parts, store).run, store, first=first)
+    await study(LATER, rows, Engine(resolve, ABench(say).parts, store).run, store)
 
 
 async def cycle(store: Store, base: Graph, say: Said = said) -> Report:

@@ -217,7 +217,11 @@ async def test_a_user_s_later_word_replaces_the_earlier_which_stays_visible(stor
         ("correction", 0.0),
         ("thumb", 1.0),
     ]
-    assert await store.grade(opinion("r1", 1.0)), "back to what was said first"
+    assert await store.grade(opinion("r1", 1.0)), "a thumb says something new, and the correction stands"
+    assert not await store.grade(corrected) and not await store.grade(opinion("r1", 1.0))
+    anew = replace(corrected, reference="6")
+    assert await store.grade(opinion("r1", 0.0)) and await store.grade(anew)
+    assert [(g.kind, g.reference) for g in await store.grades() if g.grader == "ann"] == [("correction", "6")]
 
 
 async def test_grades_are_listed_by_run_and_latest_first(store: Store) -> None:

@@ -28,7 +28,7 @@ def feedback(
 ) -> None:
     """Example: tinyllm feedback last good
 
-    What you say later replaces what you said before. The right answer says most:
+    What you say later replaces what you said before, but a right answer goes on counting until you give another:
     tinyllm feedback last --answer "48 tablespoons"
     """
     if (opinion is None) == (answer is None):

@@ -98,9 +98,7 @@ async def _moments(
             def tell(done: int, of: int, first: int = first) -> None:
                 progress("asking", first + done, total)
 
-            await study(
-                lessons, rows, learning.ask, store, first=first, seed=seed, tell=tell, run=learning.run
-            )
+            await study(lessons, rows, learning.ask, store, seed=seed, tell=tell, run=learning.run)
             yield f"after {first + len(rows)} of {total} requests"
         return
     await collect(store, learning.graders)

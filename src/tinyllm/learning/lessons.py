@@ -5,9 +5,11 @@ Knows nothing about how the network answers.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +18,9 @@ from tinyllm.errors import RequestError
 from tinyllm.grading import REFUSED, Reference, Run
 from tinyllm.protocols import Store, ToolContext
 from tinyllm.types import Message, Reply, Request
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 AT_A_TIME = 8
 
@@ -32,10 +37,16 @@ class Lesson(BaseModel):
     def reference(self) -> str:
         return REFUSED if self.answer is None else str(self.answer)
 
+    @property
+    def session(self) -> str:
+        """The session in which it is put: the same for the same lesson, whatever file it stands in."""
+        text = f"{self.query}\n{self.reference}".encode("utf-8", "replace")
+        return f"lesson {hashlib.sha256(text).hexdigest()[:16]}"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Lessons:
-    """The lessons of a file. `name` stands for its content; `bad` lines, by number, are none."""
+    """The lessons of a file, by its `name`; `bad` lines, by number, are none."""
 
     name: str
     rows: Sequence[Lesson]
@@ -43,7 +54,11 @@ class Lessons:
 
     def hold(self, request: Request) -> bool:
         """Whether a request is one of these lessons, put by `study`."""
-        return (request.session or "").rpartition(" ")[0] == self.name
+        return request.session in self._sessions
+
+    @cached_property
+    def _sessions(self) -> Collection[str]:
+        return {row.session for row in self.rows}
 
 
 def read_lessons(path: Path) -> Lessons:
@@ -62,11 +77,22 @@ def read_lessons(path: Path) -> Lessons:
             try:
                 rows.append(Lesson.model_validate_json(line))
             except ValidationError as error:
-                first = error.errors()[0]
-                bad.append((number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")))
+                bad.append((number, _fault(error.errors()[0])))
     if not rows:
         raise RequestError(f"{str(path)!r} holds no request with an answer", hint=hint)
-    return Lessons(f"{path.name} {hashlib.sha256(data).hexdigest()[:8]}", rows, bad)
+    return Lessons(path.name, rows, bad)
+
+
+def _fault(error: "ErrorDetails") -> str:
+    """Why a line is no lesson, in words."""
+    field = error["loc"][0] if error["loc"] else None
+    if field is None:
+        return "it is no JSON" if error["type"] == "json_invalid" else "it is JSON, but no object"
+    if error["type"] == "missing":
+        return f"it has no `{field}`"
+    return (
+        "its `answer` is no text, number or null" if field == "answer" else "its `query` is no text, or empty"
+    )
 
 
 async def study(
@@ -75,21 +101,19 @@ async def study(
     ask: Callable[[Request], Awaitable[Reply]],
     store: Store,
     *,
-    first: int = 0,
     seed: int = 0,
     tell: Callable[[int, int], None] = lambda done, of: None,
     run: Run | None = None,
 ) -> None:
-    """Put `rows` of the lessons, of which `first` is the number of the first, to the network and grade its answers.
+    """Put `rows` of the lessons to the network, and grade its answers.
 
-    A row that was put before is not put again; `run` is the sandbox of answers that are unit tests.
-    Raises what the network and the store raise.
+    What was put before, from this file or another, is not put again; `run` is the sandbox of answers that are
+    unit tests. Raises what the network and the store raise.
     """
-    known = {row.session for row in await store.runs(limit=1_000_000)}
+    known = {row.session: row.run_id for row in await store.runs(limit=1_000_000) if row.status is not None}
+    graded = {grade.run_id for grade in await store.grades() if grade.kind == "reference"}
     waiting = [
-        (f"{lessons.name} {number}", row)
-        for number, row in enumerate(rows, first + 1)
-        if f"{lessons.name} {number}" not in known
+        row for row in {row.session: row for row in rows}.values() if known.get(row.session) not in graded
     ]
     left = iter(waiting)
     grader = Reference(lessons.name, run=run)
@@ -97,11 +121,15 @@ async def study(
 
     async def worker() -> None:
         nonlocal done
-        for session, row in left:
-            request = Request((Message("user", row.query),), session=session, seed=seed)
-            trace = fold(await store.events((await ask(request)).run_id))
+        for row in left:
+            # A run that lacks its grade was cut short before it.
+            run_id = known.get(row.session) or await put(row)
+            trace = fold(await store.events(run_id))
             await store.grade(await grader.grade(trace, ToolContext(0.0, seed), row.reference))
             done += 1
             tell(done, len(rows))
+
+    async def put(row: Lesson) -> str:
+        return (await ask(Request((Message("user", row.query),), session=row.session, seed=seed))).run_id
 
     await asyncio.gather(*(worker() for _ in range(AT_A_TIME)))

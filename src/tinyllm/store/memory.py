@@ -122,12 +122,17 @@ class MemoryStore:
         run = self._runs.get((tenant, grade.run_id))
         if run is None:
             raise rows.unknown("run", grade.run_id)
-        for kept in run.grades:
-            old = kept.grade
-            if kept.replaced is None and old.grader == new.grader and old.kind in rows.rivals(new):
-                if not rows.gives_way(old, new):
-                    return False
-                kept.replaced = now
+        known = [
+            kept
+            for kept in run.grades
+            if kept.replaced is None
+            and kept.grade.grader == new.grader
+            and kept.grade.kind in rows.rivals(new)
+        ]
+        if not all(rows.gives_way(kept.grade, new) for kept in known):
+            return False
+        for kept in known:
+            kept.replaced = now
         self._graded += 1
         run.grades.append(_Graded(self._graded, new))
         return True

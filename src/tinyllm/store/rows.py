@@ -132,8 +132,8 @@ def plain_grade(grade: Grade, now: float) -> Grade:
 
 
 def rivals(grade: Grade) -> tuple[str, ...]:
-    """The kinds of grade of which its grader has one a run: a thumb and a correction are both a user's word."""
-    return USER_KINDS if grade.kind in USER_KINDS else (grade.kind,)
+    """The kinds of its grader's grades of a run that it may replace: what is right says more than a thumb."""
+    return USER_KINDS if grade.kind == "correction" else (grade.kind,)
 
 
 def gives_way(old: Grade, new: Grade) -> bool:

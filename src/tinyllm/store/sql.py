@@ -346,9 +346,10 @@ def _keep_grade(tenant: str, grade: Grade, now: float, cursor: Cursor) -> bool |
     kinds = rows.rivals(grade)
     places = ", ".join("?" * len(kinds))
     same = f"{_GRADES} WHERE tenant = ? AND run_id = ? AND grader = ? AND kind IN ({places}) AND replaced IS NULL"
-    for number, _, _, *old in _fetch(cursor, same, tenant, grade.run_id, grade.grader, *kinds):
-        if not rows.gives_way(Grade(*old), grade):
-            return False
+    known = _fetch(cursor, same, tenant, grade.run_id, grade.grader, *kinds)
+    if not all(rows.gives_way(Grade(*old), grade) for _, _, _, *old in known):
+        return False
+    for number, *_ in known:
         _do(cursor, _REPLACE, now, number)
     _do(cursor, _ADD_GRADE, *astuple(grade), tenant)
     return True
