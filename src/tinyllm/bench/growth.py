@@ -25,7 +25,7 @@ from tinyllm.grading.reference import against
 from tinyllm.graph import Graph
 from tinyllm.learning.cycle import Learner, Round
 from tinyllm.learning.expand import Expansion
-from tinyllm.learning.items import among, gather
+from tinyllm.learning.items import among, gather, turned
 from tinyllm.learning.proposal import Cluster, Findings, Proposal
 from tinyllm.learning.right import Right
 from tinyllm.learning.trial import Verdict
@@ -138,7 +138,8 @@ async def _live(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict[
         )
     tell(seed, plan.requests)
     grown = round(time.perf_counter() - began, 1)
-    solved = among(await gather(store, limit=plan.requests), base.name, "propose")
+    graded = turned(await gather(store, limit=plan.requests), await store.trials(base.name))
+    solved = among(graded, base.name, "propose")
     others = {}
     exams = {"before": start, "after": exam}
     for control in await controls(solved, base, bench, first, before, proposer.macs, seed):

@@ -21,7 +21,7 @@ from tinyllm.graph import Graph
 from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
-from tinyllm.learning.items import Item, among, capped, gather
+from tinyllm.learning.items import Item, among, capped, gather, turned
 from tinyllm.learning.lessons import Lessons
 from tinyllm.learning.pace import waits
 from tinyllm.learning.proof import HEAD, Consent, Proof, ledger_of, rules_for, trial_id
@@ -96,7 +96,8 @@ class Learner:
 
         Raises StoreError, and what the bench raises where the head itself cannot run.
         """
-        items, left_out = capped(await gather(self.store, tenant=self.tenant, limit=self.limit))
+        graded, left_out = capped(await gather(self.store, tenant=self.tenant, limit=self.limit))
+        items = turned(graded, await self.store.trials(self.base.name, tenant=self.tenant))
         tryout = Tryout(self.bench, self.right, self.tell)
         head = await head_of(self.store, self.base, tenant=self.tenant)
         live = None if dry else await look_back(self.store, head, items, tryout, self.tenant)
@@ -149,7 +150,7 @@ class Learner:
             return (
                 f"too little evidence: about {missing} more graded failures of one kind are missing before a change "
                 f"is proposed ({rules.failures} are needed among the {SHARES['propose']:.0%} of requests that "
-                f"proposals are made from, and there are {most})"
+                f"proposals are made from, and there {'is' if most == 1 else 'are'} {most or 'none'})"
             )
         return f"what fails is less than {rules.failing:.0%} of its kind"
 

@@ -7,12 +7,12 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyllm.engine import fold, request_of
 from tinyllm.grading import calibrations, passed, verdicts
 from tinyllm.learning.traffic import Part, part_of
-from tinyllm.protocols import Store
+from tinyllm.protocols import Store, TrialRow
 from tinyllm.slots import find
 from tinyllm.slots.text import words_of
 from tinyllm.types import Grade, Request, Trace
@@ -29,13 +29,15 @@ _SPARE = words_of(
 @dataclass(frozen=True, slots=True)
 class Item:
     """One graded run. `request` holds the seed and clock that it ran under, `reference` the right answer
-    where it is known, `group` names its near-duplicates; `created` is the store's time."""
+    where it is known, `group` names its near-duplicates; `created` is the store's time. A `spent` one has proven
+    its part: its group was known when the last change was adopted."""
 
     request: Request
     trace: Trace
     grade: Grade
     group: str
     created: float = 0.0
+    spent: bool = False
 
     @property
     def passed(self) -> bool:
@@ -48,8 +50,8 @@ class Item:
         return self.grade.reference
 
     def part(self, network: str) -> Part:
-        """The part of the network's traffic that it belongs to, for ever."""
-        return part_of(self.group, salt=network)
+        """The part of the network's traffic that it belongs to: its group's, until that is spent."""
+        return "propose" if self.spent else part_of(self.group, salt=network)
 
 
 def group_of(text: str) -> str:
@@ -94,6 +96,19 @@ def capped(items: Sequence[Item]) -> tuple[list[Item], Mapping[str, int]]:
             said[user] += 1
         kept.append(item)
     return kept, left
+
+
+def turned(items: Sequence[Item], trials: Iterable[TrialRow]) -> list[Item]:
+    """The items, those marked as spent whose groups were known to the last adopted trial, once newer ones came.
+
+    What has proven a change may be learned from, and what came since proves the next one. The trial's own cycle,
+    begun again on the same items, still finds them as they were.
+    """
+    newest = max((item.created for item in items), default=0.0)
+    seen = [float(t.evidence["newest"]) for t in trials if t.state == "adopted" and "newest" in t.evidence]
+    page = max((time for time in seen if time < newest), default=0.0)
+    known = {item.group for item in items if item.created <= page}
+    return [replace(item, spent=item.group in known) for item in items]
 
 
 def among(items: Iterable[Item], network: str, part: Part) -> Sequence[Item]:

@@ -57,14 +57,18 @@ class Proof:
             proposal.node,
             proposal.reason,
             "waiting",
-            evidence={"saves": proposal.saves, "select": won.evidence},
+            evidence={
+                "saves": proposal.saves,
+                "newest": max(item.created for item in items),
+                "select": won.evidence,
+            },
         )
         groups = len({item.group for item in last})
         if groups < won.needed:
             missing = math.ceil((won.needed - groups) / SHARES["confirm"])
             lack = (
                 f"too little evidence: to prove it takes {won.needed} kinds of graded requests that it was"
-                f" not made from, and there are {groups} (about {missing} more graded requests are missing)"
+                f" not made from, and there are {groups or 'none'} (about {missing} more graded requests are missing)"
             )
             return await self._kept(replace(trial, verdict=lack)), None
         # From here on the look is paid for: a cycle that is cut short comes back to this trial.
