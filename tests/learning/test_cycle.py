@@ -176,17 +176,22 @@ async def test_a_dry_run_compares_and_keeps_nothing() -> None:
     assert await versions(store) == [] and await store.trials("net") == []
 
 
-@pytest.mark.parametrize("rows", [0, 1])
-async def test_an_empty_store_or_one_failure_proposes_nothing(rows: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (slice(0), "no answer is graded"),
+        (slice(-1, None), "10 more graded failures of one kind are missing"),
+        (slice(-1, None), "there is 1)"),
+        (slice(-2, -1), "there are none)"),
+    ],
+)
+async def test_an_empty_store_or_one_failure_proposes_nothing(rows: slice, words: str) -> None:
     base, proposer = head(), swapping("good")
-    store = await taught(base, 0)
-    lessons = the_lessons()
-    await study(
-        lessons, lessons.rows[-1 : len(lessons.rows) * rows], ABench(said).engine(base, store).run, store
-    )
+    store, lessons = await taught(base, 0), the_lessons()
+    await study(lessons, lessons.rows[rows], ABench(said).engine(base, store).run, store)
     report = await a_learner(store, base, proposer).cycle()
     assert not proposer.saw and not report.rounds
-    assert ("no answer is graded" if rows == 0 else "there is 1)") in report.reason
+    assert words in report.reason
 
 
 class Cut(Exception):
