@@ -12,6 +12,7 @@ from tinyllm.learning.items import Item, group_of
 from tinyllm.learning.proposal import Ask, Cluster, Findings
 from tinyllm.protocols import Parts, Store
 from tinyllm.store import open_store
+from tinyllm.tools.table import TOOLS
 from tinyllm.types import Cost, Grade, Message, Request, Span, Trace
 
 
@@ -36,7 +37,9 @@ def findings(head: Graph, *items: Item, node: str = "worker") -> Findings:
 def a_network(nodes: Mapping[str, Any], models: Mapping[str, Any], **fields: Any) -> Graph:
     """A network named `net`; entry and exit are there already, `entry` leads to `worker`."""
     every = {"entry": {"kind": "entry", "next": "worker"}, **nodes, "exit": {"kind": "exit"}}
-    return parse(json.dumps({"schema": 1, "name": "net", "models": models, "nodes": every, **fields}))
+    return parse(
+        json.dumps({"schema": 1, "name": "net", "models": models, "nodes": every, **fields}), tools=TOOLS
+    )
 
 
 class ABench:

@@ -237,6 +237,7 @@ async def open_learning(
     from tinyllm.learning.expand import Expansion
     from tinyllm.learning.grant import Grants
     from tinyllm.learning.harden import Hardening
+    from tinyllm.learning.merge import Merging
     from tinyllm.learning.prompts import Writer
     from tinyllm.learning.right import Right
     from tinyllm.learning.weights import Weights
@@ -262,7 +263,7 @@ async def open_learning(
                 seed=seed,
                 limit=limit,
                 read=partial(load_file, settings.network),
-                savers=[Hardening(CATALOGUE, tools)],
+                savers=[Hardening(CATALOGUE, tools), Merging(CATALOGUE, bench, right)],
             )
             yield Learning(learner, wired.engine.run, graders, sandbox())
     finally:

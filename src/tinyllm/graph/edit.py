@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tinyllm.errors import GraphError
 from tinyllm.graph.legal import nearest, problems
-from tinyllm.graph.spec import Graph, NodeSpec, PromptText
+from tinyllm.graph.spec import Gate, Graph, NodeSpec, PromptText, RouterNode, successors
 
 _FIRST = re.compile(r'"(?:[^"\\]|\\.)*"|[^.]+')  # name of a path
 
@@ -38,6 +38,29 @@ def put_nodes(graph: Graph, nodes: Mapping[str, NodeSpec | None], **fields: Any)
             raise GraphError(f"no node is called {name!r}: {nearest(name, graph.nodes)}")
     merged = {**graph.nodes, **nodes}
     return change(graph, nodes={name: node for name, node in merged.items() if node is not None}, **fields)
+
+
+def redirect(graph: Graph, old: str, new: str) -> dict[str, NodeSpec]:
+    """The nodes that lead to `old`, changed so that they lead to `new`; what would lead to itself leads nowhere."""
+    changed: dict[str, NodeSpec] = {}
+    for name, node in graph.nodes.items():
+        update: dict[str, Any] = {}
+        if old in (following := successors(node)):
+            ways = tuple(dict.fromkeys(new if way == old else way for way in following))
+            update["next"] = ways[0] if len(ways) == 1 else ways
+        for field in ("otherwise", "simpler", "larger"):
+            if getattr(node, field, None) == old:
+                update[field] = None if name == new else new
+        if isinstance(node, RouterNode) and any(route.to == old for route in node.routes.values()):
+            update["routes"] = {
+                label: route.model_copy(update={"to": new}) if route.to == old else route
+                for label, route in node.routes.items()
+            }
+        if isinstance(node, Gate) and node.retry is not None and node.retry.to == old:
+            update["retry"] = node.retry.model_copy(update={"to": new})
+        if update:
+            changed[name] = node.model_copy(update=update)
+    return changed
 
 
 def put_prompt(graph: Graph, name: str, text: str) -> Graph:

@@ -91,19 +91,20 @@ class Expansion:
             if item.passed:
                 node, slots = node_of(item.trace), find(item.request.text)
                 route = node if node in known else BEFORE
-                call = REFUSE if route == BEFORE else self._made(item, slots)
+                call = REFUSE if route == BEFORE else call_made(item, slots, self.ops)
                 if call is not None:
                     known[route].append((slots, call))
         return known
 
-    def _made(self, item: Item, slots: Slots) -> str | None:
-        """The call over slots that a run rests on."""
-        runs = [run.call for span in item.trace.spans for run in span.tools if run.result is not None]
-        for call in legal_calls(slots, self.ops):
-            meant = fill(call, slots, self.ops)
-            if runs and meant and (meant.name, meant.arguments) == (runs[-1].name, runs[-1].arguments):
-                return call
-        return None
+
+def call_made(item: Item, slots: Slots, ops: Ops) -> str | None:
+    """The call over slots that a run rests on."""
+    runs = [run.call for span in item.trace.spans for run in span.tools if run.result is not None]
+    for call in legal_calls(slots, ops):
+        meant = fill(call, slots, ops)
+        if runs and meant and (meant.name, meant.arguments) == (runs[-1].name, runs[-1].arguments):
+            return call
+    return None
 
 
 def front(head: Graph) -> tuple[dict[str, Route], dict[str, NodeSpec]]:
