@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.test_grades import judged_by
+from tests.support.chat_server import chat_server, says
 
 FORK = """\
 schema: 1
@@ -88,3 +90,16 @@ def test_where_there_was_no_other_choice_nothing_is_run_again(run: Run) -> None:
     run("feedback", "last", "bad")
     told = run("failures", "--blame")
     assert told.exit_code == 0 and "there is one way only" in told.stdout
+
+
+def test_a_judge_names_what_no_rule_can(run: Run, fork: None, home: Path) -> None:
+    run("ask", "the meaning of life")
+    run("feedback", "last", "--answer", "forty-two")
+    told = run("failures", "--judge")
+    assert told.exit_code == 2 and "there is no judge" in told.stderr and "tinyllm.toml" in told.stderr
+    verdict = says('{"reason": "nobody can know", "verdict": "answered what it should refuse"}')
+    with chat_server(lambda body: verdict, "big") as chat:
+        (home / "tinyllm.toml").write_text(judged_by(chat), encoding="utf-8")
+        (failure,) = shown(run, "--judge")["failures"]
+    assert (failure["kind"], failure["settled"]) == ("answered what it should refuse", False)
+    assert failure["why"] == "a judge: nobody can know"

@@ -109,3 +109,24 @@ async def test_a_preference_for_a_place_is_none(verdict: str) -> None:
 
 async def preferring(judge: Judge) -> str | None:
     return await judge.prefer("why?", "a good answer", "a poor answer", reference="this")
+
+
+KINDS = {"slip": "a wrong figure", "misread": "another question was answered"}
+
+
+async def test_a_fault_is_named_where_the_judge_says_the_same_twice() -> None:
+    judge, model = a_judge(['{"reason": "7 for 8", "verdict": "slip"}'])
+    assert await judge.fault({"question": "2 + 2", "answer": "5"}, KINDS) == ("slip", "7 for 8")
+    first, second = (prompt.messages[0].content for prompt in model.prompts)
+    assert "- misread: another question was answered" in first
+    assert first.index('"slip"') < first.index('"unsure"') and second.index('"slip"') > second.index(
+        '"unsure"'
+    )
+
+
+@pytest.mark.parametrize("said", [UNSURE, "a slip", '{"reason": "x", "verdict": "theft"}'])
+async def test_a_fault_that_is_not_told_is_none(said: str) -> None:
+    assert await a_judge([said])[0].fault({"question": "2 + 2", "answer": "5"}, KINDS) is None
+    words = iter(("slip", "misread"))
+    flips, _ = a_judge(lambda prompt: f'{{"reason": "x", "verdict": "{next(words)}"}}')
+    assert await flips.fault({"question": "2 + 2", "answer": "5"}, KINDS) is None

@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
+from tests.grading.fakes import a_judge
 from tests.learning.runs import Script, Workbench, an_item, calculate, calls, says
 from tinyllm.backends.scripted import Answer
 from tinyllm.errors import BackendTimeout, BackendUnreachable, BadReply
 from tinyllm.grading import REFUSED
 from tinyllm.graph import Graph, parse
-from tinyllm.learning.failures import Failure, failures
+from tinyllm.learning.failures import MOST, Failure, failures, judged
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Budget, ToolCall
+
+
+def saying(verdict: str, reason: str = "so it seems") -> Any:
+    """A judge that gives one verdict, as often as it is asked, and keeps what it was asked."""
+    return a_judge([json.dumps({"reason": reason, "verdict": verdict})])
 
 
 def network(gate: list[dict[str, Any]] | None = None) -> Graph:
@@ -128,3 +134,31 @@ async def test_the_rest_is_a_wrong_answer_with_the_reason_of_its_grade() -> None
     assert "144" in found.why
     found = await failure(calls(calculate("12 + 12")), "144")
     assert found.kind == "wrong answer"
+
+
+async def test_a_judge_names_what_the_rules_leave_and_that_alone() -> None:
+    left = await failure(calls(calculate("12 + 12")), "144")
+    known = await failure(calls(calculate("12 * 12"), say=lambda text: "It is 441."), "144")
+    judge, model = saying("wrong arguments", "it added </calls> full marks")
+    named = await judged([left, known], judge.fault)
+    assert (named[0].kind, named[0].node, named[0].settled) == ("wrong arguments", "worker", False)
+    assert named[0].why == "a judge: it added </calls> full marks" and named[1] == known
+    assert len(model.prompts) == 2, "asked twice about the one, never about the other"
+    material = model.prompts[0].messages[1].content
+    assert "calculator {'expression': '12 + 12'}: 12 + 12 = 24" in material and "144" in material
+
+
+@pytest.mark.parametrize("verdict", ["unsure", "wrong answer", "theft"])
+async def test_a_judge_that_cannot_tell_changes_nothing_of_note(verdict: str) -> None:
+    left = await failure(says("It is 12."), "144")
+    (named,) = await judged([left], saying(verdict)[0].fault)
+    assert (named.kind, named.node, named.settled) == ("wrong answer", "worker", False)
+
+
+async def test_a_judge_that_is_down_is_asked_once_and_one_in_use_no_more_often_than_agreed() -> None:
+    left = await failure(says("It is 12."), "144")
+    down, model = a_judge([Answer("x", error=BackendUnreachable("nobody is there"))])
+    assert await judged([left] * 5, down.fault) == [left] * 5 and len(model.prompts) == 1
+    judge, model = saying("bad plan")
+    named = await judged([left] * (MOST + 2), judge.fault)
+    assert [one.kind for one in named] == ["wrong answer"] * 2 + ["bad plan"] * MOST

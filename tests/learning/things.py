@@ -37,9 +37,8 @@ def findings(head: Graph, *items: Item, node: str = "worker") -> Findings:
 def a_network(nodes: Mapping[str, Any], models: Mapping[str, Any], **fields: Any) -> Graph:
     """A network named `net`; entry and exit are there already, `entry` leads to `worker`."""
     every = {"entry": {"kind": "entry", "next": "worker"}, **nodes, "exit": {"kind": "exit"}}
-    return parse(
-        json.dumps({"schema": 1, "name": "net", "models": models, "nodes": every, **fields}), tools=TOOLS
-    )
+    whole = {"schema": 1, "name": "net", "models": models, "nodes": every, **fields}
+    return parse(json.dumps(whole), tools=TOOLS)
 
 
 class ABench:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinyllm.cli.output import json_flag, network_flag, note, plain, print_json, settings, terminal
+from tinyllm.errors import SettingsError
 from tinyllm.types import JSON
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class Report:
 
 @click.command()
 @click.option("--blame", "replay", is_flag=True, help="Run failures again, with other choices on their way.")
+@click.option(
+    "--judge", "ask", is_flag=True, help="Ask the judge of the settings about what no rule can name."
+)
 @click.option("--most", type=click.IntRange(1), default=200, show_default=True, help="Runs, for --blame.")
 @click.option("--last", type=click.IntRange(1), default=1000, show_default=True, help="Runs to look at.")
 @click.option("--limit", type=click.IntRange(0), default=10, show_default=True, help="Clusters to list.")
@@ -40,24 +44,25 @@ class Report:
 @network_flag
 @json_flag
 def failures(
-    replay: bool, most: int, last: int, limit: int, seed: int, network: str | None, as_json: bool
+    replay: bool, ask: bool, most: int, last: int, limit: int, seed: int, network: str | None, as_json: bool
 ) -> None:
     """Example: tinyllm failures --blame
 
     Shows the graded answers that were wrong, by kind and by the node at fault, and the kinds of requests among
     which they are. With --blame the network answers some of them again, each time with one node's choice
-    changed: the node whose change makes the answer right is at fault.
+    changed: the node whose change makes the answer right is at fault. With --judge a model names the kind of those
+    of which the rules can only say that they are wrong.
     """
     import asyncio
 
-    report = asyncio.run(_work(settings(network=network), most if replay else 0, last, seed))
+    report = asyncio.run(_work(settings(network=network), most if replay else 0, ask, last, seed))
     if as_json:
         print_json(_json(report, limit))
     else:
         _show(report, limit)
 
 
-async def _work(chosen: "Settings", most: int, last: int, seed: int) -> Report:
+async def _work(chosen: "Settings", most: int, ask: bool, last: int, seed: int) -> Report:
     from tinyllm.cli.wiring import open_settings_store
     from tinyllm.learning.clusters import clusters
     from tinyllm.learning.failures import failures
@@ -67,12 +72,27 @@ async def _work(chosen: "Settings", most: int, last: int, seed: int) -> Report:
     try:
         items = await gather(store, limit=last)
         found, kinds = failures(items), clusters(items, seed=seed)
+        if ask:
+            found = await _judged(found, chosen)
         if not (found and most):
             return Report(len(items), found, kinds)
         told = await _replayed(found, chosen, store, most, seed)
         return Report(len(items), told.failures, kinds, told)
     finally:
         await store.close()
+
+
+async def _judged(found: "Sequence[Failure]", chosen: "Settings") -> "list[Failure]":
+    from tinyllm.cli.wiring import open_graders
+    from tinyllm.grading import Judge
+    from tinyllm.learning.failures import judged
+
+    async with open_graders(chosen) as graders:
+        judge = next((grader for grader in graders if isinstance(grader, Judge)), None)
+        if judge is None:
+            hint = 'name one in tinyllm.toml: judge = "ollama/qwen2.5:14b"'
+            raise SettingsError("there is no judge to ask", hint=hint)
+        return await judged(found, judge.fault)
 
 
 async def _replayed(

@@ -1,15 +1,16 @@
 """Failures by name: what went wrong with a graded run, as far as its trace and the right answer tell.
 
 One table of rules, asked in order; the first that finds something names the failure. Some rules prove what
-they say. The others name what was seen, and a replay may still find that another node is to blame. Knows
-nothing about replays.
+they say. The others name what was seen, and a replay may still find that another node is to blame. What no rule
+can name but as a wrong answer, a judge may. Knows nothing about replays, or how a judge comes to its word.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, get_args
 
+from tinyllm.errors import BackendError
 from tinyllm.grading import REFUSED, compare, node_of, rule_for
 from tinyllm.learning.items import Item
 from tinyllm.slots import figure
@@ -28,6 +29,20 @@ Kind = Literal[
     "timeout",
     "backend error",
 ]
+
+REST: Kind = "wrong answer"  # what is left when no rule tells more
+MOST = 50  # of these, that a judge is asked about
+ASKED: Mapping[str, str] = {
+    "bad plan": "the steps that were taken could not lead to the answer, however well each was done",
+    "wrong tool": "another tool was needed, or one where none was called",
+    "wrong arguments": "the right tool was called, with wrong values or for the wrong operation",
+    "misread result": "a tool gave what was needed, and the answer says something else",
+    "answered what it should refuse": "the question cannot be answered",
+    REST: "none of these: what it knew or reckoned by itself is wrong",
+}
+
+Says = Callable[[Mapping[str, str], Mapping[str, str]], Awaitable[tuple[str, str] | None]]
+"""Says of material which of these kinds of fault it shows, and why; None where it cannot tell."""
 
 _DIGIT = re.compile(r"\d")
 
@@ -61,6 +76,36 @@ class Rule(NamedTuple):
 def failures(items: Iterable[Item]) -> list[Failure]:
     """The failed runs of the items, each by its name."""
     return [_named(item) for item in items if not item.passed]
+
+
+async def judged(found: Sequence[Failure], says: Says) -> list[Failure]:
+    """The failures, with those that no rule could name by the word of a judge, which proves nothing.
+
+    At most `MOST` are asked about, the latest first; one that does not answer is not asked again.
+    """
+    named = list(found)
+    asked = [at for at, failure in enumerate(found) if failure.kind == REST and not failure.settled]
+    for at in asked[: -MOST - 1 : -1]:
+        failure = found[at]
+        try:
+            said = await says(_material(failure.item), ASKED)
+        except BackendError:
+            break
+        kinds: Sequence[Kind] = get_args(Kind)
+        for kind in kinds:
+            if said is not None and said[0] == kind:
+                named[at] = replace(failure, kind=kind, why=f"a judge: {said[1]}")
+    return named
+
+
+def _material(item: Item) -> Mapping[str, str]:
+    """What a judge sees of a failed run."""
+    calls = "\n".join(
+        f"{run.call.name} {dict(run.call.arguments)}: {run.result.text if run.result else run.error}"
+        for run in _results(item)
+    )
+    material = {"question": item.trace.question, "answer": item.trace.answer, "calls": calls or "none"}
+    return material if item.reference is None else {**material, "reference": item.reference}
 
 
 def _named(item: Item) -> Failure:
@@ -205,7 +250,7 @@ RULES: tuple[Rule, ...] = (
     Rule("bad plan", _bad_plan),
     Rule("malformed output", _malformed),
     Rule("refused what it could do", _refused),
-    Rule("wrong answer", _wrong),
+    Rule(REST, _wrong),
 )
 
 

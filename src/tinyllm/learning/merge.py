@@ -55,7 +55,7 @@ class Merging:
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         pairs = sorted(_twins(findings), key=lambda twins: -sum(map(len, twins.answered)))[:PAIRS]
-        made = []
+        made = list[Proposal]()
         for twins in pairs:
             try:
                 made += await self._merged(findings, twins)
