@@ -207,6 +207,8 @@ class Learner:
                 raise
             except TinyLLMError as error:
                 faults.append(str(error))
+            except Exception as error:  # what trains, or a plug-in, may break in ways that nobody foresaw
+                faults.append(f"a proposer broke, and proposes nothing: {type(error).__name__}: {error}")
         return made
 
     async def _round(
