@@ -40,6 +40,7 @@ TINY = {
 SMALL = {"steps": 3, "batch": 4, "width": 8, "hidden": 8}
 TINY |= {
     "shakespeare-gpt": SMALL | {"context": 8},
+    "shakespeare-gpt-long": SMALL | {"context": 8},
     "seq2seq-addition": SMALL | {"tested": 9},
     "seq2seq-reverse": SMALL | {"tested": 9, "length": 4},
     "recall-distance": SMALL | {"tested": 9, "farthest": 4},
