@@ -24,7 +24,7 @@ from tinyllm.tools.algebra import Algebra
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Message, Request
 
-TINY = Plan(seeds=(0,), requests=160, every=160, sealed=8, day_one=300)
+TINY = Plan(seeds=(0,), requests=160, every=160, sealed=8, day_one=300, shorter=18, larger=1)
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,13 @@ def test_a_short_life_is_told_whole(report: dict[str, Any]) -> None:
     assert run["points"][0]["kept"] == 1.0 and run["points"][0]["seen"] > 0.4
     assert report["sealed"]["before"] == run["points"][0]["seen"]
     assert set(report["networks"]) == {
-        "before", "after", "one_reader", "fine_tuned", "retrieval", "hand_made",
+        "before", "after", "one_reader", "larger", "fine_tuned", "retrieval", "hand_made",
     }  # fmt: skip
+    sizes = {name: control["parameters"] for name, control in run["controls"].items()}
+    assert sizes["larger"] > 1.5 * sizes["one_reader"]
+    assert [point["requests"] for point in run["topics"]["points"]] == [0, 6, 12, 18]
+    assert {f"topic {n}" for n in (1, 2, 3)} <= set(run["topics"]["points"][0])
+    assert run["one_kind"]["branches"] <= 1
     for version in report["versions"]:
         assert version["edit"] == "expand" and version["p_value"] < 0.05 and version["nodes"] > 4
     assert report["kept"]["fine_tuned"] <= report["kept"]["before"]
@@ -128,12 +133,17 @@ def test_what_seeds_show_together_counts_every_question() -> None:
                 ("fine_tuned", control, "0001"),
             )
         }
-        return {"seed": 0, "right": right, "versions": [{"id": "v"}], "points": [{"requests": 10}]}
+        return {
+            "seed": 0,
+            "right": right,
+            "versions": [{"id": "v", "seen_failure": 0.5}],
+            "points": [{"requests": 10}],
+        }
 
     made = summary([run("1111", "1100"), run("1110", "1000")])
     assert made["sealed"] == {"before": 1.0, "after": 0.125}
     assert made["kept"] == {"before": 1.0, "after": 0.6667, "fine_tuned": 0.0}
     assert made["unseen_gain_over_one_reader"]["gain"] == 0.5
-    assert made["versions"] == [{"seed": 0, "id": "v"}] * 2
+    assert made["versions"] == [{"seed": 0, "sealed_failure": 0.5, "id": "v", "seen_failure": 0.5}] * 2
     low, high = made["networks"]["after"]["seen"]["interval"]
     assert low < 0.125 < high

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyllm.bench.splits import Split
 from tinyllm.bench.world import World
-from tinyllm.routing import forest, texts
+from tinyllm.routing import difference, forest, texts
 from tinyllm.routing.cells import choose, net
 from tinyllm.routing.linucb import LinUCB
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SHADOW = 0.05  # share of traffic that is scored on a rival of the mean price; on a cheaper one more often
+WHOLE = 600  # requests after which that share falls, by half when the traffic has doubled
 RIVALS = 4  # the best choices by worth less price: the one that is made, and those that a shadow looks at
 COLD = 50  # requests that a policy without labels pays to have scored by every choice
 _GROWTH = 1.4  # a policy learns anew when its traffic has grown so much
@@ -45,7 +46,7 @@ class Traffic:
     split: Split
     rows: "Array"
     start: int
-    _seen: "dict[int, tuple[Array, Array]]" = field(default_factory=dict)
+    _spaces: dict[int, texts.Space] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[int, int]]:
         """From where to where a policy decides by what it knew before; it learns anew in between."""
@@ -55,13 +56,11 @@ class Traffic:
             yield now, then
             now = then
 
-    def vectors(self, now: int, then: int) -> "tuple[Array, Array]":
-        """Compact vectors of the rows before `now` and of those up to `then`, in the space of the former."""
-        if now not in self._seen:
-            past, coming = self.world.texts[self.rows[:now]], self.world.texts[self.rows[now:then]]
-            space = texts.space(past, self.split.seed)
-            self._seen[now] = space.compact(past), space.compact(coming)
-        return self._seen[now]
+    def space(self, now: int) -> texts.Space:
+        """The space of the rows before `now`."""
+        if now not in self._spaces:
+            self._spaces[now] = texts.space(self.world.texts[self.rows[:now]], self.split.seed)
+        return self._spaces[now]
 
 
 def traffic(world: World, split: Split, *, warm: bool) -> Traffic:
@@ -73,10 +72,11 @@ def traffic(world: World, split: Split, *, warm: bool) -> Traffic:
 
 
 def cells(served: Traffic, dial: float, *, context: bool = True) -> Run:
-    """Cells that learn from the answers they give, and from shadows. Without `context` all is one cell.
+    """Cells and the model of differences, half and half, that learn from the answers they give, and from
+    shadows. Without `context` all is one cell.
 
-    A shadow scores rivals whose answers nobody is shown, each as often as its price allows. Without labels
-    the first requests go to the dearest choice and are scored by every other.
+    A shadow scores rivals whose answers nobody is shown, each as often as its price allows, and ever more
+    rarely. Without labels the first requests go to the dearest choice and are scored by every other.
     """
     import numpy as np
 
@@ -90,29 +90,47 @@ def cells(served: Traffic, dial: float, *, context: bool = True) -> Run:
     tried[:first] = True
     choice[start:first] = best[start:first] = prices.argmax()
     shadow[start:first] = prices.sum() - prices.max()
-    often = np.minimum(1.0, SHADOW * prices.mean() / np.maximum(prices, SHADOW * prices.mean() + 1e-12))
+    penalty = _penalty(served, first) if context else 0.0
     for now, then in served.stages():
         here = np.arange(now, then)
-        means = _worth(served, tried, now, then, context)
+        means = _worth(served, tried, now, then, penalty) if context else _plain(served, tried, now, then)
         choice[here], best[here] = choose(means, prices, dial), choose(means, prices, 0)
         tried[here, choice[here]] = True
         rank = np.argsort(np.argsort(-net(means, prices, dial), axis=1), axis=1)
+        spent = SHADOW * min(1.0, WHOLE / now) * prices.mean()
+        often = np.minimum(1.0, spent / np.maximum(prices, spent + 1e-12))
         looked = (rank < RIVALS) & (random.random(means.shape) < often) & ~tried[here]
         shadow[here] = looked @ prices
         tried[here] |= looked
     return Run(rows[start:], choice[start:], best[start:], shadow[start:], len(served.split.test))
 
 
-def _worth(served: Traffic, tried: "Array", now: int, then: int, context: bool) -> "Array":
+def _penalty(served: Traffic, first: int) -> float:
+    """The penalty that fits the rows of which all is known best."""
+    known = served.rows[:first]
+    alike = served.world.alike(known, known, served.space(first).manner)
+    return difference.penalty(alike, served.world.scores[known])
+
+
+def _worth(served: Traffic, tried: "Array", now: int, then: int, penalty: float) -> "Array":
     """What each choice is worth for the rows from `now` to `then`, from what was paid for before them."""
+    world, space, seed = served.world, served.space(now), served.split.seed
+    past, coming = served.rows[:now], served.rows[now:then]
+    seen = tried[:now].astype("float32")
+    scores = world.scores[past] * seen
+    grown = forest.grow(space.compact(world.texts[past]), scores, seen, seed=seed, trees=_TREES)
+    ridge = difference.fit(world.alike(past, past, space.manner), scores, seen, penalty)
+    told = ridge.means(world.alike(coming, past, space.manner))
+    return (grown.means(space.compact(world.texts[coming])) + told) / 2
+
+
+def _plain(served: Traffic, tried: "Array", now: int, then: int) -> "Array":
+    """What each choice has been worth, whatever the request."""
     import numpy as np
 
-    seen = tried[:now].astype(np.float32)
+    seen = tried[:now]
     scores = served.world.scores[served.rows[:now]] * seen
-    if not context:
-        return np.repeat((scores.sum(axis=0) + 1)[None] / (seen.sum(axis=0) + 2), then - now, axis=0)
-    past, coming = served.vectors(now, then)
-    return forest.grow(past, scores, seen, seed=served.split.seed, trees=_TREES).means(coming)
+    return np.repeat((scores.sum(axis=0) + 1)[None] / (seen.sum(axis=0) + 2), then - now, axis=0)
 
 
 def linucb(served: Traffic, dial: float) -> Run:

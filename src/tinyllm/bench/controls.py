@@ -15,7 +15,7 @@ from tinyllm.graph import Graph, RouterNode, Specialist, put_nodes
 from tinyllm.graph.spec import Route
 from tinyllm.learning.items import Item
 from tinyllm.learning.search import find_calls
-from tinyllm.learning.specialist import BITS, Example, macs_of, train_reader, train_router, varied
+from tinyllm.learning.specialist import BITS, EPOCHS, Example, macs_of, train_reader, train_router, varied
 from tinyllm.routing import Linear, train
 from tinyllm.slots import REFUSE, find
 from tinyllm.starter.corpus import Example as Drawn
@@ -39,8 +39,12 @@ async def controls(
     before: Sequence[Drawn],
     macs: int,
     seed: int,
+    larger: int,
 ) -> list[Control]:
-    """Every control, trained from `items` with about `macs` operations. `before` is what day one was trained on."""
+    """Every control, trained from `items` with about `macs` operations. `before` is what day one was trained on.
+
+    `larger` is the binary logarithm of how much wider one of them is.
+    """
     targets = await find_calls(items, bench.ops, bench.tools)
     refused = [find(item.request.text) for item in items if item.reference == REFUSED]
     solved = [(target.slots, target.call) for target in targets] + [(slots, REFUSE) for slots in refused]
@@ -51,6 +55,7 @@ async def controls(
     made = varied(solved, bench.ops, Random(seed))
     return [
         _reader("one_reader", [*old, *made], first, macs, bench, seed),
+        _larger([*old, *made], first.bits + larger, bench, seed),
         _reader("fine_tuned", varied(new, bench.ops, Random(seed)), first, macs, bench, seed),
         _retrieval([*old, *solved], bench),
         _hand_made(solved, base, bench, seed),
@@ -67,6 +72,14 @@ def _reader(
     model = train(pairs, bits=first.bits, seed=seed, epochs=epochs, start=first) if epochs else first
     graph = network_of(bench, "reader", model.to_bytes(), model.weights.size)
     return Control(name, graph, epochs * macs_of(pairs, labels))
+
+
+def _larger(examples: Sequence[Example], bits: int, bench: LearnedBench, seed: int) -> Control:
+    """One wider reader, trained on everything from the start."""
+    pairs = [(vector(slots, bits), call) for slots, call in examples]
+    model = train(pairs, bits=bits, seed=seed, epochs=EPOCHS)
+    graph = network_of(bench, "reader", model.to_bytes(), model.weights.size)
+    return Control("larger", graph, EPOCHS * macs_of(pairs, len(model.labels)))
 
 
 def _retrieval(cases: Sequence[Example], bench: LearnedBench) -> Control:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tinyllm.bench.figures import interval
 from tinyllm.bench.splits import Split
 from tinyllm.bench.world import World
-from tinyllm.routing import forest, texts
+from tinyllm.routing import difference, forest, texts
 from tinyllm.routing.cells import choose, net
-from tinyllm.routing.difference import fit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,13 +60,14 @@ def _pair(world: World, known: "Array", split: Split) -> "Callable[[Array], Arra
     import numpy as np
 
     space = texts.space(world.texts[np.concatenate([known, split.earlier])], split.seed)
-    asked, scores = world.texts[known], world.scores[known]
-    grown = forest.grow(space.compact(asked), scores, np.ones_like(scores), seed=split.seed)
-    ridge = fit(space.wide(asked), scores)
+    scores = world.scores[known]
+    grown = forest.grow(space.compact(world.texts[known]), scores, np.ones_like(scores), seed=split.seed)
+    alike = world.alike(known, known, space.manner)
+    ridge = difference.fit(alike, scores, np.ones_like(scores), difference.penalty(alike, scores))
 
     def means(rows: "Array") -> "Array":
-        asked = world.texts[rows]
-        return np.stack([grown.means(space.compact(asked)), ridge.means(space.wide(asked))])
+        cells = grown.means(space.compact(world.texts[rows]))
+        return np.stack([cells, ridge.means(world.alike(rows, known, space.manner))])
 
     return means
 

@@ -2,15 +2,14 @@
 
 A stream of requests is answered and graded by references. After every so many, a cycle of learning looks at
 what failed, trains specialists, and adopts what it proves. A sealed test stands apart from the stream. Controls
-learn from the same requests with as many operations of training.
+learn from the same requests with as many operations of training. Beside it two shorter lives: one where topics
+arrive over half a year, and one where all that fails is of one kind.
 """
 
 import asyncio
-import math
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,26 +17,17 @@ from typing import Any
 from tinyllm.bench.controls import controls
 from tinyllm.bench.figures import interval
 from tinyllm.bench.learned import LearnedBench, network_of
-from tinyllm.bench.skills import NEW, Question, day_one, draw_skills, questions
-from tinyllm.engine import fold
-from tinyllm.grading import Reference
-from tinyllm.grading.reference import against
+from tinyllm.bench.life import examine, live, row
+from tinyllm.bench.skills import NEW, Skills, day_one, draw_skills, questions
 from tinyllm.graph import Graph
-from tinyllm.learning.cycle import Learner, Round
-from tinyllm.learning.expand import Expansion
-from tinyllm.learning.items import among, gather, turned
-from tinyllm.learning.proposal import Cluster, Findings, Proposal
-from tinyllm.learning.right import Right
-from tinyllm.learning.trial import Verdict
-from tinyllm.learning.versions import head_of
-from tinyllm.protocols import Store, Tool, ToolContext
+from tinyllm.protocols import Tool
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.linear import train_reader
-from tinyllm.store import open_store
 from tinyllm.tools.table import TOOLS
 
 TOOL_NAMES = ("algebra", "calculator", "dates", "statistics", "text", "time", "units")
-ROUNDS = 2  # changes that a cycle may adopt
+SNAPSHOTS = 3  # of the life in which topics arrive one after the other
+HALF_A_YEAR = 182 * 86400.0  # seconds
 
 Tell = Callable[[int, int], None]
 """Is told the seed, and how many of its requests were answered."""
@@ -45,43 +35,20 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long the stream is, after how many requests a cycle comes, how large each sealed test is, and on how
-    many examples of arithmetic the reader of day one is trained."""
+    """How long the stream is, after how many requests a cycle comes, how large each sealed test is, on how many
+    examples of arithmetic the reader of day one is trained, and how long each shorter life is. `larger` is the binary
+    logarithm of how much wider a larger model is that is compared."""
 
     seeds: Sequence[int] = (0, 1, 2)
     requests: int = 3000
     every: int = 500
     sealed: int = 200
     day_one: int = 8000
+    shorter: int = 1500
+    larger: int = 3
 
 
-QUICK = Plan(seeds=(0,), requests=500, every=500, sealed=60, day_one=1500)
-
-
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """What a network got right of each sealed test, question by question; `cost` is the mean of an answer in
-    multiply-accumulates, `entropy` that of the learned router's odds in bits."""
-
-    right: Mapping[str, Sequence[bool]]
-    cost: float
-    entropy: float
-
-    def failure(self, test: str) -> float:
-        return 1 - sum(self.right[test]) / len(self.right[test])
-
-
-@dataclass(slots=True)
-class Counted:
-    """Hands proposals on, and counts the operations of training that they took."""
-
-    expansion: Expansion
-    macs: int = 0
-
-    async def __call__(self, findings: Findings) -> Sequence[Proposal]:
-        made = await self.expansion(findings)
-        self.macs += sum(proposal.macs for proposal in made)
-        return made
+QUICK = Plan(seeds=(0,), requests=500, every=500, sealed=60, day_one=1500, shorter=0)
 
 
 def report(plan: Plan, tell: Tell = lambda seed, done: None) -> dict[str, Any]:
@@ -94,148 +61,91 @@ async def _seed(plan: Plan, seed: int, tell: Tell) -> dict[str, Any]:
     tools: dict[str, Tool] = {name: TOOLS[name]() for name in TOOL_NAMES}
     try:
         with TemporaryDirectory() as folder:
-            return await _live(plan, seed, LearnedBench(Path(folder), OPS, tools), tell)
+            return await _lives(plan, seed, LearnedBench(Path(folder), OPS, tools), tell)
     finally:
         for tool in tools.values():
             if hasattr(tool, "close"):
                 tool.close()
 
 
-async def _live(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict[str, Any]:
-    """One network's life, and the controls beside it."""
-    began, skills = time.perf_counter(), draw_skills(seed, bench.tools)
+async def _lives(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict[str, Any]:
+    """One network's life with the controls beside it, and its shorter lives."""
+    tell(seed, 0)
+    skills = draw_skills(seed, bench.tools)
     before = day_one(skills, plan.day_one, seed)
     first = train_reader(before, seed=seed).model
-    base = head = network_of(bench, "reader", first.to_bytes(), first.weights.size)
-    stream = await questions(skills, plan.requests, 10 * seed + 1)
+    base = network_of(bench, "reader", first.to_bytes(), first.weights.size)
     sealed = {
         "seen": await questions(skills, plan.sealed, 10 * seed + 2),
         "unseen": await questions(skills, plan.sealed, 10 * seed + 3, unseen=True),
         "old": await questions(skills, plan.sealed, 10 * seed + 4, old=True),
     }
-    kinds = {one.request.text: one.kind for one in stream if one.kind in skills.new}
-    store = await open_store(f"sqlite:///{bench.folder / 'runs.db'}")  # one in memory forgets old runs
-    proposer = Counted(Expansion(OPS, bench.tools))
-    learner = Learner(
-        store, base, bench, [proposer], Right(), _agreed, seed=seed, limit=plan.requests, rounds=ROUNDS
+    stream = await questions(skills, plan.requests, 10 * seed + 1)
+    life = await live(
+        base, stream, sealed, bench, new=skills.new, every=plan.every, seed=seed, tell=partial(tell, seed)
     )
-    start = exam = await _examine(head, bench, sealed)
-    points, versions = [_row(0, exam, start)], list[dict[str, Any]]()
-    for begin in range(0, plan.requests, plan.every):
-        done = min(begin + plan.every, plan.requests)
-        tell(seed, begin)
-        await _answer(head, bench, store, stream[begin:done])
-        cycle = await learner.cycle()
-        for one in cycle.rounds:
-            if one.version is not None and one.trial is not None:
-                exam = await _examine(_winner(one), bench, sealed)
-                versions.append(_version(one, exam, done))
-        head = (await head_of(store, base)).graph
-        points.append(
-            _row(done, exam, start)
-            | {"reason": cycle.reason, "clusters": len(cycle.clusters), "nmi": _nmi(cycle.clusters, kinds)}
-            | {"training_macs": proposer.macs, "edits_per_100": round(100 * len(versions) / done, 3)}
-        )
-    tell(seed, plan.requests)
-    grown = round(time.perf_counter() - began, 1)
-    graded = turned(await gather(store, limit=plan.requests), await store.trials(base.name))
-    solved = among(graded, base.name, "propose")
     others = {}
-    exams = {"before": start, "after": exam}
-    for control in await controls(solved, base, bench, first, before, proposer.macs, seed):
-        exams[control.name] = await _examine(control.graph, bench, sealed)
-        others[control.name] = _row(plan.requests, exams[control.name], start) | {
-            "training_macs": control.macs
+    exams = {"before": life.start, "after": life.exam}
+    for control in await controls(life.solved, base, bench, first, before, life.macs, seed, plan.larger):
+        exams[control.name] = await examine(control.graph, bench, sealed)
+        others[control.name] = row(plan.requests, exams[control.name], life.start) | {
+            "training_macs": control.macs,
+            "parameters": sum(model.parameters for model in control.graph.models.values()),
         }
-    await store.close()
     rights = {
         name: {test: "".join("01"[right] for right in one.right[test]) for test in sealed}
         for name, one in exams.items()
     }
+    shorter = {}
+    if plan.shorter:
+        shorter["topics"] = await _topics(plan, seed, skills, base, bench)
+        shorter["one_kind"] = await _one_kind(plan, seed, skills, base, bench)
     return {
         "seed": seed,
-        "points": points,
-        "versions": versions,
+        "points": life.points,
+        "versions": life.versions,
         "controls": others,
         "right": rights,
-        "seconds": grown,
+        **shorter,
+        "seconds": life.seconds,
     }
 
 
-async def _answer(head: Graph, bench: LearnedBench, store: Store, asked: Sequence[Question]) -> None:
-    """Put the questions to the network, and grade its answers by their references."""
-    engine, grader = bench.engine(head, store), Reference("growth")
-    for question in asked:
-        trace = fold(await store.events((await engine.run(question.request)).run_id))
-        context = ToolContext(question.request.clock or 0.0, question.request.seed or 0)
-        await store.grade(await grader.grade(trace, context, question.reference))
+async def _topics(plan: Plan, seed: int, skills: Skills, base: Graph, bench: LearnedBench) -> dict[str, Any]:
+    """Topics that arrive over half a year: a third of the new skills in each third of the stream, beside what came
+    before. After each third the sealed tests of every topic so far."""
+    pace, share = HALF_A_YEAR / plan.shorter, len(skills.new) // SNAPSHOTS
+    each = plan.shorter // SNAPSHOTS
+    stream, sealed = [], {"old": await questions(skills, plan.sealed // 2, 10 * seed + 5, old=True)}
+    for third in range(SNAPSHOTS):
+        known = replace(skills, new=skills.new[: (third + 1) * share])
+        stream += await questions(known, each, 10 * seed + 6 + third, begin=third * each, pace=pace)
+        topic = replace(skills, new=skills.new[third * share : (third + 1) * share])
+        sealed[f"topic {third + 1}"] = [
+            one for one in await questions(topic, plan.sealed, 10 * seed + 9) if one.kind in topic.new
+        ]
+    life = await live(base, stream, sealed, bench, new=skills.new, every=each, seed=seed)
+    return {"points": life.points, "versions": len(life.versions), "branches": life.branches}
 
 
-async def _examine(graph: Graph, bench: LearnedBench, sealed: Mapping[str, Sequence[Question]]) -> Exam:
-    right: dict[str, list[bool]] = {}
-    costs, bits = [], []
-    async with bench.open(graph, {}) as ask:
-        for test, asked in sealed.items():
-            right[test] = []
-            for question in asked:
-                trace = await ask(question.request)
-                right[test].append(against(trace, question.reference).score == 1.0)
-                costs.append(trace.cost.macs)
-                odds = [p for span in trace.spans for p in span.probabilities.values() if p > 0]
-                bits.append(-math.fsum(p * math.log2(p) for p in odds))
-    return Exam(right, math.fsum(costs) / len(costs), math.fsum(bits) / len(bits))
-
-
-def _row(requests: int, exam: Exam, start: Exam) -> dict[str, Any]:
-    """The figures of a network after so many requests; `kept` is of what day one got right of its skills."""
-    known = [now for was, now in zip(start.right["old"], exam.right["old"], strict=True) if was]
+async def _one_kind(
+    plan: Plan, seed: int, skills: Skills, base: Graph, bench: LearnedBench
+) -> dict[str, Any]:
+    """All that fails is of one kind: one branch is enough, and no more may grow."""
+    one = replace(skills, new=skills.new[:1])
+    stream = await questions(one, plan.shorter // 3, 10 * seed + 8)
+    sealed = {
+        "seen": await questions(one, plan.sealed // 2, 10 * seed + 9),
+        "old": await questions(one, plan.sealed // 2, 10 * seed + 5, old=True),
+    }
+    life = await live(base, stream, sealed, bench, new=one.new, every=plan.shorter // 9, seed=seed)
     return {
-        "requests": requests,
-        "seen": round(exam.failure("seen"), 4),
-        "unseen": round(exam.failure("unseen"), 4),
-        "kept": round(sum(known) / max(1, len(known)), 4),
-        "cost": round(exam.cost),
-        "entropy": round(exam.entropy, 4),
+        "kind": one.new[0],
+        "before": round(life.start.failure("seen"), 4),
+        "after": round(life.exam.failure("seen"), 4),
+        "versions": len(life.versions),
+        "branches": life.branches,
     }
-
-
-def _winner(done: Round) -> Graph:
-    return done.proposals[done.contest.winner or ""].graph
-
-
-def _version(done: Round, exam: Exam, requests: int) -> dict[str, Any]:
-    assert done.version is not None and done.trial is not None
-    graph = _winner(done)
-    return {
-        "id": graph.id,
-        "requests": requests,
-        "nodes": len(graph.nodes),
-        "sealed_failure": round(exam.failure("seen"), 4),
-        "unseen_failure": round(exam.failure("unseen"), 4),
-        "edit": done.version.edit,
-        "reason": done.version.reason,
-        "p_value": done.trial.evidence["confirm"]["p_value"],
-        "cost": round(exam.cost),
-    }
-
-
-async def _agreed(proposal: Proposal, verdict: Verdict) -> bool:
-    return True
-
-
-def _nmi(clusters: Sequence[Cluster], kinds: Mapping[str, str]) -> float | None:
-    """How far clusters and the hidden kinds of new requests tell the same: mutual information over the mean of
-    both entropies."""
-    texts = ((n, item.request.text) for n, one in enumerate(clusters) for item in one.items)
-    pairs = [(n, kinds[text]) for n, text in texts if text in kinds]
-    apart = _entropy(n for n, _ in pairs) + _entropy(kind for _, kind in pairs)
-    return round(2 * (apart - _entropy(pairs)) / apart, 4) if apart else None
-
-
-def _entropy(values: Iterable[object]) -> float:
-    counts = Counter(values)
-    total = sum(counts.values())
-    return -math.fsum(n / total * math.log2(n / total) for n in counts.values())
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -259,7 +169,11 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "sealed": {name: failure(name, "seen")["failure"] for name in ("before", "after")},
         "unseen": {name: failure(name, "unseen")["failure"] for name in ("before", "after")},
         "kept": {"before": 1.0, "after": kept("after"), "fine_tuned": kept("fine_tuned")},
-        "versions": [{"seed": run["seed"], **version} for run in runs for version in run["versions"]],
+        "versions": [
+            {"seed": run["seed"], "sealed_failure": version["seen_failure"], **version}
+            for run in runs
+            for version in run["versions"]
+        ],
         "networks": {
             name: {"seen": failure(name, "seen"), "unseen": failure(name, "unseen"), "kept": kept(name)}
             for name in names

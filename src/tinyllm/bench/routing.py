@@ -5,7 +5,7 @@ nothing about the command line.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.bench import figures
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-BANDIT_DIALS = (0.0, 0.03, 0.06, 0.09, 0.12)
-DIAL = 0.09  # of the bandits' rows; nothing chooses it
+BANDIT_DIALS = (0.0, 0.03, 0.06, 0.09, 0.12, 0.15)
+DIAL = 0.06  # of the bandits' rows; nothing chooses it
 ORDERINGS = 5  # of a two-model file without a file for training
 FEWEST = 50  # rows to learn from
 # (share of wrong answers that a check stops, share of right ones that it stops too). The gate's own are those
@@ -91,7 +91,7 @@ def report(
     whole = training + outcomes if training else outcomes
     first = len(training) if training else 0
     _check(whole, first, labels)
-    world = World(texts.read(whole.queries), whole.scores, prices)
+    world = World.of(texts.read(whole.queries), whole.scores, prices)
     played = Played(world)
     parts = list(splits(len(whole), first, labels, seed))
     means: list[Part] = []
@@ -218,7 +218,7 @@ def _small(
 ) -> dict[str, JSON]:
     """What full information makes of the small models alone, against the best single one of all."""
     kept = [whole.models.index(model) for model in models]
-    played = Played(World(world.texts, world.scores[:, kept], world.prices[kept]))
+    played = Played(replace(world, scores=world.scores[:, kept], prices=world.prices[kept]))
     for split in parts:
         means = full_information(played.world, split).means(split.test)
         for dial in DIALS:

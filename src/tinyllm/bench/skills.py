@@ -19,7 +19,7 @@ from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import Example, Pattern, fill, patterns
 from tinyllm.types import Message, Request, ToolResult
 
-CLOCK = 1_750_000_000.0  # of the first request; each next one comes ten minutes later
+CLOCK = 1_750_000_000.0  # of the first request
 HELD_OUT = 0.3  # of an operation's patterns
 NEW, REFUSALS = 0.6, 0.1  # shares of the stream; the rest is what day one knows
 KINDS_OF_A_TOOL = 2
@@ -73,9 +73,19 @@ def day_one(skills: Skills, n: int, seed: int) -> list[Example]:
 
 
 async def questions(
-    skills: Skills, n: int, seed: int, *, unseen: bool = False, old: bool = False
+    skills: Skills,
+    n: int,
+    seed: int,
+    *,
+    unseen: bool = False,
+    old: bool = False,
+    begin: int = 0,
+    pace: float = 600.0,
 ) -> list[Question]:
-    """`n` questions in phrasing of the stream, or held out; of `old` skills alone where asked for."""
+    """`n` questions in phrasing of the stream, or held out; of `old` skills alone where asked for.
+
+    The first is the stream's `begin`th; `pace` is the seconds from one to the next.
+    """
     random, drawn = Random(seed), list[Question]()
     table = skills.unseen if unseen else skills.seen
     while len(drawn) < n:
@@ -84,7 +94,7 @@ async def questions(
         if not old and NEW <= draw < NEW + REFUSALS:
             op = REFUSE
         example = fill(random.choice(table[op]), random)
-        context = ToolContext(CLOCK + 600 * len(drawn), seed * 100_000 + len(drawn))
+        context = ToolContext(CLOCK + pace * (begin + len(drawn)), seed * 100_000 + len(drawn))
         if example and (reference := await _reference(example, skills.tools, context)):
             turn = Message("user", example.text)
             drawn.append(Question(Request((turn,), seed=context.seed, clock=context.clock), reference, op))
