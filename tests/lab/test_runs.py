@@ -277,8 +277,8 @@ def test_sequences_are_learned_and_looked_at(begin):
 
 
 def test_mixers_that_cannot_see_so_far_do_not_recall(begin, monkeypatch):
-    some = {name: sequences.MIXTURES[name] for name in ("gru", "none")}
-    monkeypatch.setattr(sequences, "MIXTURES", some)
+    some = {name: sequences.REMEMBERING[name] for name in ("gru", "none")}
+    monkeypatch.setattr(sequences, "REMEMBERING", some)
     change = {"steps": 50, "batch": 32, "width": 16, "hidden": 16, "farthest": 4, "tested": 200, "lr": 0.02}
     figures = find("recall-distance").function()(begin("recall-distance", **change))
     assert figures["gru_reach"] == 4 and figures["none_reach"] == 0

@@ -23,7 +23,7 @@ from tinyllm.lab.train import Example
 Problem = tuple[str, str]  # what is read, and what shall be written
 Draw = Callable[[random.Random], Problem]
 EPOCH = 16  # batches that are drawn at once
-MIXTURES: dict[str, dict[str, Any]] = {
+REMEMBERING: dict[str, dict[str, Any]] = {
     "attention": {"mixer": "attention"},
     "sliding attention": {"mixer": "attention", "window": 8},
     "rnn": {"mixer": "rnn"},
@@ -123,27 +123,24 @@ def _alignment(folder: Folder, model: Pair, letters: Letters, problem: Problem) 
 def recall(folder: Folder) -> dict[str, Any]:
     """`recall-distance`: a letter, then noise, then the question which letter it was; once for every mixer."""
     farthest, tested = folder.config["farthest"], folder.config["tested"]
-    letters = Letters("?0123456789abcdefghij")
+    keys, noise = "abcdefghij", "0123456789"
+    letters = Letters(f"?{keys}{noise}")
     distances = [2**power for power in range(farthest.bit_length())]
 
     def draw(chance: random.Random, distance: int) -> Example:
-        key, noise = (
-            chance.choice(letters.letters[11:]),
-            "".join(chance.choices("0123456789", k=distance - 1)),
-        )
-        return Example.answer(letters.encode(f"{key}{noise}?"), letters.encode(key))
+        key, between = chance.choice(keys), "".join(chance.choices(noise, k=distance - 1))
+        return Example.answer(letters.encode(f"{key}{between}?"), letters.encode(key))
 
     def examples(epoch: int) -> list[Example]:
         chance = random.Random(f"{folder.seed} {epoch}")
-        return [
-            draw(chance, round(farthest ** chance.random())) for _ in range(EPOCH * folder.config["batch"])
-        ]
+        drawn = EPOCH * folder.config["batch"]
+        return [draw(chance, round(farthest ** chance.random())) for _ in range(drawn)]
 
     chance = random.Random(folder.seed - 1)
     problems = {distance: [draw(chance, distance).ids for _ in range(tested)] for distance in distances}
     figures: dict[str, Any] = {}
     picture, plot = axes("how many places back", "share right")
-    for part, change in MIXTURES.items():
+    for part, change in REMEMBERING.items():
 
         def learned(part: str = part, change: Mapping[str, Any] = change) -> list[float]:
             model = Model(shaped(folder, len(letters), farthest + 1, **change), seed=folder.seed)
