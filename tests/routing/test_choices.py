@@ -57,24 +57,47 @@ def test_the_penalty_is_the_best_of_leaving_each_row_out(columns: int) -> None:
     random = np.random.default_rng(columns)
     vectors = random.standard_normal((40, columns))
     scores = vectors[:, :1] @ np.array([[0.5, -0.5]]) + random.standard_normal((40, 2))
+    base = scores.mean(axis=0)
 
     def left_out(penalty: float) -> float:
         missed = []
         for i in range(40):
             x, y = np.delete(vectors, i, axis=0), np.delete(scores, i, axis=0)
-            # The means are those of all rows with this one at its own prediction, as the shortcut has it.
-            centre, base = x.mean(axis=0), y.mean(axis=0)
-            gram = (x - centre).T @ (x - centre) + penalty * np.eye(columns)
-            told = (vectors[i] - centre) @ np.linalg.solve(gram, (x - centre).T @ (y - base)) + base
-            missed.append(scores[i] - told)
+            gram = x.T @ x + penalty * np.eye(columns)
+            missed.append(scores[i] - base - vectors[i] @ np.linalg.solve(gram, x.T @ (y - base)))
         errors = np.array(missed)
         return float(((errors - errors.mean(axis=1, keepdims=True)) ** 2).mean())
 
-    model = difference.fit(vectors, scores)
-    assert model.penalty == min(difference.PENALTIES, key=left_out)
-    gram = (vectors - model.centre).T @ (vectors - model.centre) + model.penalty * np.eye(columns)
-    weights = np.linalg.solve(gram, (vectors - model.centre).T @ (scores - model.base))
-    assert np.allclose(model.weights, weights, atol=1e-6)
+    alike = vectors @ vectors.T
+    penalty = difference.penalty(alike, scores)
+    assert penalty == min(difference.PENALTIES, key=left_out)
+    model = difference.fit(alike, scores, np.ones_like(scores), penalty)
+    weights = np.linalg.solve(vectors.T @ vectors + penalty * np.eye(columns), vectors.T @ (scores - base))
+    assert np.allclose(model.means(alike), vectors @ weights + base)
+
+
+def test_a_choice_is_learned_from_where_it_was_tried() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((80, 4))
+    scores = np.clip(0.5 + vectors @ random.standard_normal((4, 3)) / 4, 0, 1)
+    alike, tried = vectors @ vectors.T, random.random(scores.shape) < 0.7
+    tried[:, 2] = False
+    model = difference.fit(alike, np.where(tried, scores, 7.0), tried, 1.0)
+    for choice in (0, 1):
+        rows = np.flatnonzero(tried[:, choice])
+        known = alike[np.ix_(rows, rows)], scores[rows, choice, None], np.ones((len(rows), 1))
+        alone = difference.fit(*known, 1.0)
+        assert np.allclose(model.means(alike)[:, choice], alone.means(alike[:, rows])[:, 0])
+    assert (model.means(alike)[:, 2] == 0.5).all()
+
+
+def test_one_outcome_a_row_tells_nothing_about_differences() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((60, 4))
+    scores = np.stack([vectors[:, 0] > 0, vectors[:, 0] <= 0], axis=1).astype(float)
+    single = np.eye(2, dtype=bool)[random.integers(2, size=60)]
+    assert difference.penalty(vectors @ vectors.T, scores) < difference.PENALTIES[-1]
+    assert difference.penalty(vectors @ vectors.T, scores, single) == difference.PENALTIES[-1]
 
 
 def test_linucb_is_the_ridge_regression_of_the_paper_and_finds_the_better_choice() -> None:
@@ -98,9 +121,18 @@ def test_texts_that_speak_of_one_thing_are_near_each_other() -> None:
     asked += [f"What is {n} times {n + 1}?" for n in range(12, 17)]
     read = texts.read(asked)
     space = texts.space(read)
-    wide, compact = space.wide(read), space.compact(read)
+    wide, compact = space.manner.wide(read), space.compact(read)
     assert wide.shape[0] == compact.shape[0] == 10
-    near = wide[:, : texts.WIDTH] @ wide[:, : texts.WIDTH].T
-    assert near[:5, :5].min() > near[:5, 5:].max()
+    for near in (texts.words(read) @ texts.words(read).T, wide @ wide.T, compact @ compact.T):
+        assert near[:5, :5].min() > near[:5, 5:].max()
     some = read[np.array([7, 2])]
-    assert np.allclose(space.wide(some), wide[[7, 2]]) and len(some) == 2
+    assert np.allclose(space.manner.wide(some), wide[[7, 2]]) and len(some) == 2
+
+
+def test_waves_are_as_near_as_styles_are() -> None:
+    read = texts.read([f"{'Why? ' * n}Is {n} {'a' * n} small?" for n in range(12)])
+    manner = texts.manner(read)
+    marks = manner.marks(read)
+    apart = ((marks[:, None] - marks[None]) ** 2).mean(axis=2)
+    waved = manner.waved(read)
+    assert np.allclose(waved @ waved.T, np.exp(-0.3 * apart), atol=0.25)

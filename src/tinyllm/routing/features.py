@@ -12,17 +12,17 @@ from zlib import crc32
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 
 
-def features(text: str, notes: Sequence[str] = (), *, bits: int) -> list[int]:
+def features(text: str, notes: Sequence[str] = (), *, bits: int, letters: bool = True) -> list[int]:
     """The indices below 2**bits that are on for a text, in order. `notes` are features of their own.
 
     Words count, neighbours (two, three, and two around a gap), and the letters of each word in threes to
-    fives, so that a slip in one word leaves most of it standing.
+    fives, so that a slip in one word leaves most of it standing. Without `letters` words alone count.
     """
     words = ["<", *_WORD.findall(text.lower()[:4000]), ">"]
     mask = (1 << bits) - 1
     found: set[int] = set()
     for word in words[1:-1]:
-        found.update(_letters(word))
+        found.update(_letters(word) if letters else (crc32(word.encode()),))
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
     found.update(crc32(pair.encode()) for pair in pairs)
     found.update(crc32(f"{pair} {c}".encode()) for pair, c in zip(pairs, words[2:], strict=False))
