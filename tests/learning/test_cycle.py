@@ -313,10 +313,32 @@ async def test_one_user_who_forges_feedback_is_capped_and_gains_nothing() -> Non
         await store.grade(correction(trace, user, "mallory" if user == "mallory" else str(row.answer)))
     learner = a_learner(store, base, swapping("forged", "good"))
     report = await learner.cycle()
-    assert report.left_out == {"mallory": 24}
+    assert set(report.left_out) == {"mallory"} and report.left_out["mallory"] >= 24
     assert [version.edit for version in await versions(store)] == ["file", "model"]
     (changed,) = [done for done in report.rounds if done.version]
     assert changed.contest.winner == "2. model worker"
+
+
+@pytest.mark.parametrize("others", [True, False])
+async def test_nobody_alone_says_what_a_kind_means_where_others_give_their_word(others: bool) -> None:
+    base, proposer = head(), swapping("good")
+    store = await open_store("memory:")
+    engine = ABench(said).engine(base, store)
+    asked = [(f"where is the {word} near {animal}", "ann") for word in WORDS for animal in ANIMALS[:8]]
+    asked += [
+        (f"please sing of a {word} and its {animal}", "mallory") for word in WORDS for animal in ANIMALS[8:13]
+    ]
+    for question, user in asked:
+        reply = await engine.run(Request((Message("user", question),), user=user, seed=1))
+        trace = fold(await store.events(reply.run_id))
+        if others or user == "mallory":
+            await store.grade(
+                correction(trace, user, "la la la" if user == "mallory" else question.split()[-1])
+            )
+    report = await a_learner(store, base, proposer).cycle(dry=True)
+    by = {item.by for cluster in proposer.saw[0].clusters for item in cluster.items}
+    assert ("mallory" in by) != others and bool(report.left_out) == others
+    assert not others or by == {item.by for item in proposer.saw[0].items if not item.passed} == {"ann"}
 
 
 def test_a_ledger_is_what_the_trials_have_spent() -> None:

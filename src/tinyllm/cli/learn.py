@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,7 +165,7 @@ def _show(title: str, report: "Report", dry: bool) -> None:
     right = report.graded - report.failed
     click.echo(click.style(f"{title}: {report.graded} graded answers, {right} right", bold=True))
     for user, count in report.left_out.items():
-        click.echo(f"  left out: {count} grades by {plain(user)!r}, who gave more than one user may")
+        click.echo(f"  left out: {count} grades by {plain(user)!r}, who gave more than one may say")
     if report.live is not None:
         click.echo(f"  {report.live.words}")
     failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
@@ -188,7 +188,7 @@ def _show(title: str, report: "Report", dry: bool) -> None:
 def _show_round(done: "Round", dry: bool) -> None:
     for name, proposal in done.proposals.items():
         tried = done.contest.evidence.get(name)
-        gains = f" ({tried['tally']['gains']} gains, {tried['tally']['losses']} losses)" if tried else ""
+        gains = f" ({_effect(tried, proposal.saves)})" if tried else ""
         click.echo(f"  {'would try' if dry else 'tried'} {name}: {proposal.reason}{gains}")
     if done.version is not None:
         up = "" if done.version.share == 1 else f" ({done.version.stage})"
@@ -196,6 +196,13 @@ def _show_round(done: "Round", dry: bool) -> None:
         click.echo(done.trial.verdict if done.trial else "")
     elif done.trial is not None:
         click.echo(f"  not adopted: {done.trial.verdict}")
+
+
+def _effect(tried: Mapping[str, JSON], saves: bool) -> str:
+    """What a change did on select."""
+    tally, before, after = tried["tally"], tried["cost_before"], tried["cost_after"]
+    cheaper = f"; an answer costs {1 - after / before:.0%} less" if saves and before else ""
+    return f"{tally['gains']} gains, {tally['losses']} losses{cheaper}"
 
 
 def _json(report: "Report") -> dict[str, JSON]:

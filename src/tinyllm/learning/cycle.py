@@ -21,7 +21,7 @@ from tinyllm.graph import Graph
 from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
-from tinyllm.learning.items import Item, among, capped, gather, turned
+from tinyllm.learning.items import Item, among, capped, doubtful, gather, turned
 from tinyllm.learning.lessons import Lessons
 from tinyllm.learning.pace import waits
 from tinyllm.learning.proof import HEAD, Consent, Proof, ledger_of, rules_for, trial_id
@@ -110,7 +110,9 @@ class Learner:
             taught = taught_cluster(item for item in seen if self.taught and self.taught.hold(item.request))
             known = {item.trace.run_id for cluster in taught for item in cluster.items}
             others = [item for item in seen if item.trace.run_id not in known]
-            found = [*taught, *clusters(others, seed=self.seed)]
+            found, doubted = _supported(clusters(others, seed=self.seed), items)
+            seen = [item for item in seen if item.trace.run_id not in doubted]
+            found = [*taught, *found]
             reason = self._stop(len(items), sum(done.version is not None for done in rounds), head)
             if reason is None:
                 worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
@@ -128,7 +130,16 @@ class Learner:
                 if made and made[-1].version is not None:
                     continue
                 reason = made[-1].reason if made else self._nothing_found(failed, found, pause)
-            return Report(len(items), failed, found, rounds, live, reason, left_out, faults)
+            return Report(
+                len(items),
+                failed,
+                found,
+                rounds,
+                live,
+                reason,
+                Counter(left_out) + Counter(doubted.values()),
+                faults,
+            )
 
     def _stop(self, graded: int, rounds: int, head: Head) -> str | None:
         if head.rising is not None:
@@ -257,6 +268,18 @@ class Learner:
         """The network's error budget, as its trials have spent it."""
         trials = await self.store.trials(self.base.name, tenant=self.tenant)
         return ledger_of(trials)
+
+
+def _supported(found: Iterable[Cluster], items: Iterable[Item]) -> tuple[list[Cluster], Mapping[str, str]]:
+    """The clusters without what rests on one user's word, where several give theirs; and whose, by run."""
+    if len({item.by for item in items} - {None}) < 2:
+        return list(found), {}
+    doubted = {item.trace.run_id: item.by or "" for cluster in found for item in doubtful(cluster.items)}
+    left = [
+        replace(cluster, items=tuple(item for item in cluster.items if item.trace.run_id not in doubted))
+        for cluster in found
+    ]
+    return [cluster for cluster in left if cluster.items], doubted
 
 
 async def seen_by(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item]:

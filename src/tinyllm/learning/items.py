@@ -45,6 +45,11 @@ class Item:
         return passed(self.grade.score or 0.0)
 
     @property
+    def by(self) -> str | None:
+        """The user on whose word it was right or wrong; None where something else tells."""
+        return self.grade.grader if self.grade.kind in ("correction", "thumb") else None
+
+    @property
     def reference(self) -> str | None:
         """The right answer, where it is known."""
         return self.grade.reference
@@ -88,7 +93,7 @@ def capped(items: Sequence[Item]) -> tuple[list[Item], Mapping[str, int]]:
     most = max(FREE, int(SAY * len(items)))
     said, left, kept = Counter[str](), Counter[str](), []
     for item in items:
-        user = item.grade.grader if item.grade.kind in ("correction", "thumb") else None
+        user = item.by
         if user is not None and said[user] >= most:
             left[user] += 1
             continue
@@ -96,6 +101,18 @@ def capped(items: Sequence[Item]) -> tuple[list[Item], Mapping[str, int]]:
             said[user] += 1
         kept.append(item)
     return kept, left
+
+
+def doubtful(items: Sequence[Item]) -> list[Item]:
+    """Of requests of one kind, the failures that are known by one user's word, where it is most of what is known.
+
+    Nobody alone says what a kind of request means where others give their word, too: more than one user has to, or
+    graders of another sort.
+    """
+    failed = [item for item in items if not item.passed]
+    words = Counter(item.by for item in failed if item.by is not None)
+    user, most = words.most_common(1)[0] if words else (None, 0)
+    return [item for item in failed if item.by == user] if 2 * most > len(failed) else []
 
 
 def turned(items: Sequence[Item], trials: Iterable[TrialRow]) -> list[Item]:
