@@ -193,7 +193,9 @@ def _judge(trial: str, candidate: str, test: Test, outcome: Outcome, ledger: Led
     level, p_value = ledger.level(trial), test(outcome.tally)
     faults = _faults(outcome, rules)
     proven = p_value <= level
-    why = "; ".join((_words(outcome.tally), _test(p_value, level), *faults))
+    saved = 1 - outcome.cost_after / outcome.cost_before if rules.margin and outcome.cost_before else 0.0
+    cheaper = (f"an answer costs {saved:.0%} less",) if saved > 0 else ()
+    why = "; ".join((_words(outcome.tally), *cheaper, _test(p_value, level), *faults))
     adopted = proven and not faults
     evidence = {"trial": trial, "candidate": candidate, "p_value": p_value, "level": level}
     evidence |= {"test": "mcnemar" if test is mcnemar else "betting", "margin": rules.margin}
