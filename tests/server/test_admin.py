@@ -11,8 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import NETWORK, big, small
 from tests.support.serving import Running, serving
 from tinyllm.backends.scripted import Scripted
+from tinyllm.graph import Exit, parse, put_nodes
+from tinyllm.learning.proposal import Proposal
+from tinyllm.learning.versions import adopt, head_of
 from tinyllm.protocols import Ticket, Version
 from tinyllm.server.metrics import Metrics
+from tinyllm.tools.table import TOOLS
 
 
 @pytest.fixture
@@ -56,6 +60,42 @@ def test_the_versions_of_a_network_say_whom_they_answer(fresh: Running) -> None:
     first, second = get(fresh, "/api/networks/pair/versions")
     assert (first["edit"], first["stage"]) == ("file", "answers all conversations")
     assert (second["share"], second["stage"]) == (0.1, "answers 10% of conversations")
+
+
+def test_a_version_is_taken_back_and_one_that_rises_is_promoted(fresh: Running) -> None:
+    base = parse(NETWORK, tools=TOOLS)
+
+    def adopt_another(refusal: str) -> None:
+        async def work() -> None:
+            head = await head_of(fresh.store, base)
+            changed = put_nodes(base, {"end": Exit(kind="exit", refusal=refusal)})
+            await adopt(fresh.store, head, Proposal("model", "end", "it is rude", changed))
+
+        asyncio.run(work())
+
+    adopt_another("never")
+    rising = get(fresh, "/api/networks/pair/versions")[-1]["share"] < 1
+    promoted = fresh.post("/api/networks/pair/promote", {"reason": "I tried it"})
+    assert promoted.status_code == (200 if rising else 400)
+    assert get(fresh, "/api/networks/pair/versions")[-1]["share"] == 1
+    assert fresh.post("/api/networks/pair/promote", {}).status_code == 400
+    back = fresh.post("/api/networks/pair/rollback", {"to": 0, "reason": "it was better"}).json()
+    assert (back["edit"], back["reason"], back["graph"]) == ("rollback", "it was better", base.id)
+    assert fresh.post("/api/networks/pair/rollback", {"to": 0}).status_code == 400
+    assert fresh.post("/api/networks/pair/rollback", {"to": 99}).status_code == 404
+    assert fresh.post("/api/networks/other/rollback", {"to": 0}).status_code == 404
+    assert get(fresh, "/api/networks/pair/trials") == []
+
+
+def test_facts_are_remembered_edited_and_forgotten(fresh: Running) -> None:
+    fact = fresh.post("/api/memory", {"text": "use metric units"}).json()
+    assert fresh.post("/api/memory", {"text": "owns a boat", "user": "ann"}).json()["user"] == "ann"
+    assert get(fresh, "/api/memory") == [fact]
+    url = f"{fresh.url}/api/memory/{fact['id']}"
+    assert httpx.put(url, json={"text": "use miles"}).json()["text"] == "use miles"
+    assert [each["text"] for each in get(fresh, "/api/memory?user=ann")] == ["owns a boat"]
+    assert httpx.delete(url).json() == {"forgotten": fact["id"]}
+    assert httpx.delete(url).status_code == 404 and get(fresh, "/api/memory") == []
 
 
 def test_feedback_is_a_grade(fresh: Running) -> None:

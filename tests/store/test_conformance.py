@@ -105,11 +105,12 @@ async def test_any_text_is_kept(store: Store, text: str) -> None:
     assert run.question == run.answer == text.replace("\0", "?").replace("\ud800", "?")
 
 
-async def test_a_name_of_any_text_ends_in_an_error_of_ours(store: Store) -> None:
-    with pytest.raises((NotFound, StoreError)):
-        await store.events("\udcff")
-    with pytest.raises((NotFound, StoreError)):
-        await store.settle("\udcff", "x")
+@pytest.mark.parametrize("name", ["\udcff", "nul \0"])
+async def test_a_name_of_any_text_ends_in_an_error_of_ours(store: Store, name: str) -> None:
+    with pytest.raises((NotFound, RequestError)):
+        await store.events(name)
+    with pytest.raises((NotFound, RequestError)):
+        await store.settle(name, "x")
     odd = {"user": "\ud800", "session": "\0"}
     await store.append("local", [Event("r1", 0, "run_started", 0.0, data=odd)])
     (run,) = await store.runs()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 import uvicorn
 
+from tinyllm.cli.changes import Changes
 from tinyllm.cli.wiring import alone
 from tinyllm.engine import Engine
 from tinyllm.graph import Graph, parse
@@ -49,7 +50,8 @@ def serving(
 
     watchers = Watchers()
     engine = Engine(resolve, lambda _: parts, store, watch=watchers)
-    service = Service(engine, store, served, watchers, limits or Limits())
+    changes = Changes(store, {graph.name: lambda: graph})
+    service = Service(engine, store, served, watchers, limits or Limits(), changes=changes)
     app = build_app(service, access or Access(), started=0.0)
     config = uvicorn.Config(
         app, http=bounded(), lifespan="off", log_level="critical", timeout_graceful_shutdown=5

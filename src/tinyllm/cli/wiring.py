@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.api import Network
+from tinyllm.cli.changes import Changes
 from tinyllm.cli.heads import Heads, Source
 from tinyllm.cli.workshop import Workshop
 from tinyllm.engine import Engine, fold
@@ -309,7 +310,8 @@ async def open_service(
                 if spec.kind in ("specialist", "tool") and successors(spec):
                     models[f"{graph.name}/{node}"] = alone(graph, node)
         engine = Engine(resolve, heads.parts, store, watch=watchers)
-        yield Service(engine, store, models, watchers, limits)
+        changes = Changes(store, {source.base.name: source.read for source in sources})
+        yield Service(engine, store, models, watchers, limits, changes=changes)
     finally:
         await heads.close()
         await store.close()

@@ -105,7 +105,7 @@ class Guard:
 
 def right_of(path: str) -> Right | None:
     """The right that a path needs; None for those that tell nothing."""
-    if path in ("/health", "/ready"):
+    if path in ("/health", "/ready", "/openapi.json"):
         return None
     if path.startswith("/v1/") or path in OLLAMA:
         return "answer"
@@ -136,7 +136,7 @@ def _sharing(send: Send, origin: bytes) -> Send:
 
 async def _preflight(send: Send) -> None:
     allowed: Mapping[bytes, bytes] = {
-        b"access-control-allow-methods": b"GET, POST, DELETE",
+        b"access-control-allow-methods": b"GET, POST, PUT, DELETE",
         b"access-control-allow-headers": b"*, authorization",
         b"access-control-max-age": b"600",
     }

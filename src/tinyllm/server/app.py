@@ -8,7 +8,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tinyllm.errors import BackendBusy, NotFound, TinyLLMError
@@ -17,15 +16,16 @@ from tinyllm.server import admin, ollama
 from tinyllm.server.access import Access, Guard
 from tinyllm.server.admission import Admission
 from tinyllm.server.chat import read_chat
-from tinyllm.server.completions import read_completion
-from tinyllm.server.embeddings import embeddings
-from tinyllm.server.endpoint import Endpoint, whole_body
+from tinyllm.server.completions import Completion, read_completion
+from tinyllm.server.embeddings import Embeddings, embeddings
+from tinyllm.server.endpoint import Endpoint, Read, whole_body
 from tinyllm.server.faults import BadParameter, of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
 from tinyllm.server.live import TOPICS, Live
-from tinyllm.server.messages import parsed
+from tinyllm.server.messages import Chat, parsed
 from tinyllm.server.metrics import MEDIA, Gauges, Labels, Metrics
-from tinyllm.server.responses import read_response
+from tinyllm.server.operations import EVENTS, LINES, Operation, described
+from tinyllm.server.responses import Ask, read_response
 from tinyllm.server.service import Service
 from tinyllm.types import JSON
 
@@ -108,25 +108,47 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     async def version(request: Request) -> Response:
         return JSONResponse({"version": importlib.metadata.version("tinyllm-network")})
 
-    routes = [
-        Route("/v1/chat/completions", Endpoint(service, admission, read_chat), methods=["POST"]),
-        Route("/v1/completions", Endpoint(service, admission, read_completion), methods=["POST"]),
-        Route("/v1/responses", Endpoint(service, admission, read_response), methods=["POST"]),
-        Route("/v1/embeddings", embedded, methods=["POST"]),
-        Route("/v1/models", listed),
-        Route("/v1/models/{name:path}", one),
-        Route("/api/chat", Endpoint(service, admission, ollama.read_chat), methods=["POST"]),
-        Route("/api/generate", Endpoint(service, admission, ollama.read_generate), methods=["POST"]),
-        Route("/api/tags", tags),
-        Route("/api/ps", tags),
-        Route("/api/show", shown, methods=["POST"]),
-        Route("/api/version", version),
-        Route("/metrics", counted),
-        Route("/api/events", events),
-        *admin.routes(service),
-        Route("/health", health),
-        Route("/ready", ready),
+    async def openapi(request: Request) -> Response:
+        version = importlib.metadata.version("tinyllm-network")
+        return JSONResponse(described(operations, version))
+
+    def answering(read: Read) -> Endpoint:
+        return Endpoint(service, admission, read)
+
+    stream, lines = ("application/json", EVENTS), ("application/json", LINES)
+    shown_as = {"topics": {"type": "string", "default": "run"}}
+    operations = [
+        Operation("POST", "/v1/chat/completions", "Answer", answering(read_chat), body=Chat, media=stream),
+        Operation(
+            "POST", "/v1/completions", "Complete", answering(read_completion), body=Completion, media=stream
+        ),
+        Operation("POST", "/v1/responses", "Respond", answering(read_response), body=Ask, media=stream),
+        Operation("POST", "/v1/embeddings", "Vectors of texts", embedded, body=Embeddings),
+        Operation("GET", "/v1/models", "What can be asked", listed),
+        Operation("GET", "/v1/models/{name:path}", "One of them", one),
+        Operation(
+            "POST", "/api/chat", "Ollama's chat", answering(ollama.read_chat), body=ollama.Chat, media=lines
+        ),
+        Operation(
+            "POST",
+            "/api/generate",
+            "Ollama's answer",
+            answering(ollama.read_generate),
+            body=ollama.Generate,
+            media=lines,
+        ),
+        Operation("GET", "/api/tags", "Ollama's list of models", tags),
+        Operation("GET", "/api/ps", "Ollama's list of loaded models", tags),
+        Operation("POST", "/api/show", "Ollama's details of a model", shown, body=Named),
+        Operation("GET", "/api/version", "The version, as Ollama tells it", version),
+        Operation("GET", "/metrics", "For Prometheus", counted, media=[MEDIA]),
+        Operation("GET", "/api/events", "Committed runs as events", events, query=shown_as, media=[EVENTS]),
+        *admin.operations(service),
+        Operation("GET", "/health", "Whether the process lives", health),
+        Operation("GET", "/ready", "Whether it can answer", ready),
+        Operation("GET", "/openapi.json", "This description", openapi),
     ]
+    routes = [operation.route for operation in operations]
     handlers = {TinyLLMError: of_ours, HTTPException: of_http, Exception: of_surprise}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), access, ledger)
 

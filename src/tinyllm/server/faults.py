@@ -45,7 +45,7 @@ def body_of(error: TinyLLMError) -> dict[str, JSON]:
     """The error as OpenAI's API tells it."""
     status = error.status
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(error).__name__).lower()
     return {
         "error": {
             "message": told(error),

@@ -207,8 +207,8 @@ def sampling_of(wishes: Wishes, max_tokens: int | None = None) -> SamplingWish:
         sampling["top_p"] = wishes.top_p
     if (limit := max_tokens or wishes.max_tokens) is not None:
         sampling["max_tokens"] = limit
-    if wishes.stop:
-        sampling["stop"] = tuple(wishes.stop)
+    if stop := tuple(text for text in wishes.stop or () if text):  # nothing would end before its first word
+        sampling["stop"] = stop
     return sampling
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tinyllm.engine import Engine
 from tinyllm.engine.breaker import Breaker
@@ -10,7 +11,7 @@ from tinyllm.engine.run import Watch
 from tinyllm.errors import NotFound
 from tinyllm.events import Event
 from tinyllm.graph import Graph, nearest
-from tinyllm.protocols import Store
+from tinyllm.protocols import Store, Version
 from tinyllm.server.peers import Peers
 
 
@@ -33,12 +34,24 @@ class Watchers(list[Watch]):
             watcher(tenant, events)
 
 
+class Changes(Protocol):
+    """What a person may decide about the versions of a network. Raises NotFound, RequestError, Conflict."""
+
+    async def roll_back(self, network: str, to: int | str, reason: str, *, tenant: str) -> Version:
+        """Make an earlier version answer again: a revision, or the id of a graph."""
+        ...
+
+    async def promote(self, network: str, reason: str, *, tenant: str) -> Version:
+        """Let the version that is on its way up answer all conversations."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A running network, or several. The first of `models` is the default; `network/node` is one node alone.
 
-    `peers` are the other processes that serve the same, where there are some. `stopping` is set when the server
-    is about to end: what runs may finish, what only watches must go.
+    `peers` are the other processes that serve the same, where there are some; without `changes` no version can be
+    decided on. `stopping` is set when the server is about to end: what runs may finish, what only watches must go.
     """
 
     engine: Engine
@@ -48,6 +61,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     peers: Peers | None = None
+    changes: Changes | None = None
 
     @property
     def default(self) -> str:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinyllm.errors import StoreError
+from tinyllm.errors import RequestError, StoreError
 from tinyllm.store.lock import StoreBusy
 from tinyllm.store.schema import READ_VERSION, foreign, is_older, metadata, newest_version
 from tinyllm.store.writer import Cursor
@@ -164,10 +164,10 @@ class Postgres:
             if isinstance(error, psycopg.OperationalError):
                 raise StoreBusy(told, hint=_AWAY) from error
             if isinstance(error, psycopg.DataError):
-                raise StoreError(told, hint=_NAME) from error
+                raise RequestError(told, hint=_NAME) from error
             raise StoreError(told, hint=_UNKNOWN) from error
         except UnicodeEncodeError as error:
-            raise StoreError(f"{error.object!r} is not valid Unicode", hint=_NAME) from error
+            raise RequestError(f"{error.object!r} is not valid Unicode", hint=_NAME) from error
 
 
 class _Line:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tinyllm.errors import StoreError
+from tinyllm.errors import RequestError, StoreError
 from tinyllm.store.lock import FileLock, StoreBusy
 from tinyllm.store.schema import READ_VERSION, SQLITE_SCRIPT, is_older
 
@@ -190,7 +190,7 @@ class Sqlite:
                 f"the store {str(self._path)!r}: {error}", hint=_HINTS.get(code, _UNKNOWN)
             ) from error
         except UnicodeEncodeError as error:
-            raise StoreError(
+            raise RequestError(
                 f"{error.object!r} is not valid Unicode, so the store cannot hold it as a name",
                 hint="look the name up, or choose another",
             ) from error
