@@ -165,7 +165,7 @@ def _show(title: str, report: "Report", dry: bool) -> None:
     right = report.graded - report.failed
     click.echo(click.style(f"{title}: {report.graded} graded answers, {right} right", bold=True))
     for user, count in report.left_out.items():
-        click.echo(f"  left out: {count} grades by {plain(user)!r}, who gave more than one may say")
+        click.echo(f"  left out: {count} grades by {plain(user)!r}: one user's word weighs no more")
     if report.live is not None:
         click.echo(f"  {report.live.words}")
     failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
