@@ -42,7 +42,7 @@ class Plan:
     seeds: Sequence[int] = (0, 1, 2)
     requests: int = 3000
     every: int = 500
-    sealed: int = 200
+    sealed: int = 400
     day_one: int = 8000
     shorter: int = 1500
     larger: int = 3
