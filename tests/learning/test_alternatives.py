@@ -1,5 +1,8 @@
 """Proposals from parts that are there already: other models, checks with a larger one behind, pruned branches."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from tests.learning.things import a_network, an_item, findings
@@ -75,8 +78,8 @@ async def test_nothing_is_proposed_where_nothing_fails() -> None:
     assert await alternatives(Findings(two_workers(), [], [])) == []
 
 
-def grown(**fields: object) -> Graph:
-    nodes = {
+def grown(*, nodes: Mapping[str, Mapping[str, Any]] | None = None, **fields: object) -> Graph:
+    own: dict[str, Any] = {
         "worker": {
             "kind": "router",
             "model": "front",
@@ -89,15 +92,32 @@ def grown(**fields: object) -> Graph:
         "front": {"backend": "learned", "model": "router-ab"},
         "learnt": {"backend": "learned", "model": "reader-cd"},
     }
-    return a_network(nodes, {**MODELS, **learned}, **fields)
+    for name, more in (nodes or {}).items():
+        own[name] = {**own.get(name, {}), **more}
+    return a_network(own, {**MODELS, **learned}, **fields)
 
 
 async def test_a_grown_branch_with_traffic_may_be_pruned_and_is_to_save() -> None:
     busy = [an_item(f"number {i}", passed=True, node="young") for i in range(SEEN)]
     (made,) = await alternatives(findings(grown(), *busy, node="old"))
     assert (made.edit, made.node, made.saves) == ("prune", "young", True)
-    assert "young" not in made.graph.nodes
-    assert list(made.graph.nodes["worker"].routes) == ["as-before"]  # type: ignore[union-attr]
+    assert sorted(made.graph.nodes) == ["entry", "exit", "old"], "nor is a router left without a choice"
+    assert made.graph.nodes["entry"].next == "old"  # type: ignore[union-attr]
+
+
+async def test_a_router_with_other_ways_stays_when_a_branch_goes() -> None:
+    routes = {"as-before": {"to": "old"}, "new": {"to": "young"}, "third": {"to": "later"}}
+    later = {"kind": "specialist", "model": "small", "next": "exit"}
+    head = grown(nodes={"worker": {"routes": routes}, "later": later})
+    busy = [an_item(f"number {i}", passed=True, node="young") for i in range(SEEN)]
+    (made,) = await alternatives(findings(head, *busy, node="old"))
+    assert list(made.graph.nodes["worker"].routes) == ["as-before", "third"]  # type: ignore[union-attr]
+
+
+async def test_a_branch_that_fails_may_go_whatever_that_costs() -> None:
+    failed = [an_item(f"number {i}", passed=False, node="young") for i in range(6)]
+    (made,) = await alternatives(findings(grown(), *failed, node="worker"))
+    assert (made.edit, made.node, made.saves) == ("prune", "young", False)
 
 
 async def test_a_branch_with_too_little_traffic_or_under_protection_stays() -> None:

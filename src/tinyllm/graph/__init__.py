@@ -1,6 +1,6 @@
 """A network as a value: its specification, its legality, how it is read and how it is edited."""
 
-from tinyllm.graph.edit import Difference, change, diff, patch, put_nodes, put_prompt, redirect
+from tinyllm.graph.edit import Difference, change, diff, patch, put_nodes, put_prompt, redirect, unrouted
 from tinyllm.graph.legal import Problem, join_of, nearest, problems
 from tinyllm.graph.load import dump, parse
 from tinyllm.graph.spec import (
@@ -48,4 +48,5 @@ __all__ = [
     "put_prompt",
     "redirect",
     "successors",
+    "unrouted",
 ]

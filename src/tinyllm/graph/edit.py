@@ -63,6 +63,16 @@ def redirect(graph: Graph, old: str, new: str) -> dict[str, NodeSpec]:
     return changed
 
 
+def unrouted(graph: Graph, router: str) -> Graph:
+    """The graph without a router whose ways all lead to one node; as it is where a choice is left."""
+    spec = graph.nodes[router]
+    assert isinstance(spec, RouterNode)
+    ways = {route.to for route in spec.routes.values()} | ({spec.otherwise} - {None})
+    if len(ways) > 1 or router in graph.protected:
+        return graph
+    return put_nodes(graph, {**redirect(graph, router, *ways), router: None})
+
+
 def put_prompt(graph: Graph, name: str, text: str) -> Graph:
     """The graph with a new version of a prompt, or with its first."""
     old = graph.prompts.get(name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tinyllm.errors import GraphError
 from tinyllm.grading import node_of
-from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, ToolNode, put_nodes
+from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, ToolNode, put_nodes, unrouted
 from tinyllm.learning.proposal import READERS, Edit, Findings, Proposal
 
 SEEN = 20  # requests that a branch must have had before it can be found useless
@@ -72,15 +72,20 @@ def _prunings(findings: Findings) -> Iterator[Proposal]:
         if not isinstance(spec, RouterNode) or len(spec.routes) < 2:
             continue
         for label, route in spec.routes.items():
-            to, left = route.to, {key: way for key, way in spec.routes.items() if key != label}
+            to = route.to
             if to in head.protected or not _grown(head, to):
                 continue
-            nodes = {name: spec.model_copy(update={"routes": left}), to: None}
+            left = {key: way for key, way in spec.routes.items() if key != label}
+            try:
+                pruned = put_nodes(head, {name: spec.model_copy(update={"routes": left}), to: None})
+                graph = unrouted(pruned, name)
+            except GraphError:
+                continue  # something else leads there, too
             if to in failing:
-                yield from _edit("prune", head, to, f"what {to} fails may go the way it went before", nodes)
+                reason = f"what {to} fails may go the way it went before"
+                yield Proposal("prune", to, reason, graph)
             if used[to] >= SEEN and isinstance(head.nodes[to], Specialist):
-                reason = f"{to} may not be worth its price"
-                yield from _edit("prune", head, to, reason, nodes, saves=True)
+                yield Proposal("prune", to, f"{to} may not be worth its price", graph, saves=True)
 
 
 def _grown(head: Graph, node: str) -> bool:
@@ -100,16 +105,10 @@ def _answering(head: Graph) -> list[str]:
 
 
 def _edit(
-    edit: Edit,
-    head: Graph,
-    node: str,
-    reason: str,
-    nodes: Mapping[str, NodeSpec | None],
-    *,
-    saves: bool = False,
+    edit: Edit, head: Graph, node: str, reason: str, nodes: Mapping[str, NodeSpec | None]
 ) -> Iterator[Proposal]:
     """The proposal, where it makes a legal graph."""
     try:
-        yield Proposal(edit, node, reason, put_nodes(head, nodes), saves=saves)
+        yield Proposal(edit, node, reason, put_nodes(head, nodes))
     except GraphError:
         return

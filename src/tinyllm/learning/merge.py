@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from tinyllm.errors import GraphError
-from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, redirect
+from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, redirect, unrouted
 from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, call_made, learned
 from tinyllm.learning.items import Item
 from tinyllm.learning.proposal import READERS, Bench, Findings, Proposal
@@ -193,8 +193,4 @@ def _without(
         routes[label] = routes[label].model_copy(update={"when": when})
     nodes: dict[str, NodeSpec | None] = {**moved, gone: None}
     nodes[router] = spec.model_copy(update={"routes": routes})
-    graph = put_nodes(head, nodes, models=models or head.models)
-    ways = {route.to for route in routes.values()} | ({spec.otherwise} - {None})
-    if ways != {kept} or router in head.protected:
-        return graph
-    return put_nodes(graph, {**redirect(graph, router, kept), router: None})
+    return unrouted(put_nodes(head, nodes, models=models or head.models), router)
