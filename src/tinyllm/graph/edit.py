@@ -67,10 +67,10 @@ def unrouted(graph: Graph, router: str) -> Graph:
     """The graph without a router whose ways all lead to one node; as it is where a choice is left."""
     spec = graph.nodes[router]
     assert isinstance(spec, RouterNode)
-    ways = {route.to for route in spec.routes.values()} | ({spec.otherwise} - {None})
-    if len(ways) > 1 or router in graph.protected:
+    ways = [route.to for route in spec.routes.values()]
+    if {*ways, spec.otherwise or ways[0]} != {ways[0]} or router in graph.protected:
         return graph
-    return put_nodes(graph, {**redirect(graph, router, *ways), router: None})
+    return put_nodes(graph, {**redirect(graph, router, ways[0]), router: None})
 
 
 def put_prompt(graph: Graph, name: str, text: str) -> Graph:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.grading import node_of
-from tinyllm.graph import Graph, NodeSpec, RouterNode, Specialist, ToolNode, put_nodes, successors
+from tinyllm.graph import Graph, RouterNode, Specialist, ToolNode, put_nodes, successors
 from tinyllm.graph.spec import Route
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, front, learned
@@ -104,13 +104,8 @@ class Hardening:
                 kind="tool", tool=op.tool, call=kind.call, next=spec.next, simpler=before
             )
         trained = train_router(asked, seed=findings.seed)
-        old: NodeSpec | None = head.nodes.get(GROWN)
-        router = old if isinstance(old, RouterNode) else None
-        nodes[GROWN] = (
-            router.model_copy(update={"routes": routes})
-            if router
-            else RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
-        )
+        new = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
+        nodes[GROWN] = head.nodes.get(GROWN, new).model_copy(update={"routes": routes})
         models = {**head.models, GROWN: learned(GROWN, trained)}
         return [
             Proposal(
