@@ -8,8 +8,9 @@ import pytest
 
 from tests.learning.test_cycle import ANIMALS, WORDS, Cut, a_learner, head, said, swapping, taught
 from tests.learning.things import ABench, findings
-from tinyllm.engine import Engine
+from tinyllm.engine import Engine, fold
 from tinyllm.errors import Conflict, RequestError
+from tinyllm.grading import correction
 from tinyllm.graph import Graph
 from tinyllm.learning.cycle import ON_ITS_WAY, Report
 from tinyllm.learning.lessons import Lesson, Lessons, study
@@ -144,6 +145,22 @@ async def test_what_saves_may_lose_what_its_trial_allowed(margin: float, stays: 
     report = await cycle(store, base, loses)
     assert report.live is not None and report.live.version is not None
     assert report.live.version.edit == ("rollout" if stays else "rollback")
+
+
+@pytest.mark.parametrize("liars", [1, 2])
+async def test_one_user_alone_takes_nothing_back(liars: int) -> None:
+    base = head(learning={"answers": 100})
+    store = await taught(base)
+    await cycle(store, base)
+    engine = ABench(said).engine((await head_of(store, base)).graph, store)
+    for number, row in enumerate(LATER.rows[:100]):
+        hard = row.query.split()[3] in WORDS[1::2]
+        user = f"liar-{number // 2 % liars}" if hard else "ann"
+        reply = await engine.run(Request((Message("user", row.query),), user=user, seed=1))
+        trace = fold(await store.events(reply.run_id))
+        await store.grade(correction(trace, user, "i think so" if hard else str(row.answer)))
+    report = await cycle(store, base)
+    assert report.live is not None and (report.live.version is None) == (liars == 1)
 
 
 async def test_nothing_else_is_adopted_while_a_version_is_on_its_way_up() -> None:

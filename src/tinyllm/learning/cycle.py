@@ -21,7 +21,7 @@ from tinyllm.graph import Graph
 from tinyllm.learning.blame import blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
-from tinyllm.learning.items import Item, among, capped, doubtful, gather, turned
+from tinyllm.learning.items import Item, among, capped, gather, mostly, several, turned
 from tinyllm.learning.lessons import Lessons
 from tinyllm.learning.pace import waits
 from tinyllm.learning.proof import HEAD, Consent, Proof, ledger_of, rules_for, trial_id
@@ -271,15 +271,17 @@ class Learner:
 
 
 def _supported(found: Iterable[Cluster], items: Iterable[Item]) -> tuple[list[Cluster], Mapping[str, str]]:
-    """The clusters without what rests on one user's word, where several give theirs; and whose, by run."""
-    if len({item.by for item in items} - {None}) < 2:
+    """The clusters without what fails mostly on one user's word, where several give theirs; and whose, by run."""
+    if not several(items):
         return list(found), {}
-    doubted = {item.trace.run_id: item.by or "" for cluster in found for item in doubtful(cluster.items)}
-    left = [
-        replace(cluster, items=tuple(item for item in cluster.items if item.trace.run_id not in doubted))
-        for cluster in found
-    ]
-    return [cluster for cluster in left if cluster.items], doubted
+    left, doubted = [], dict[str, str]()
+    for cluster in found:
+        user = mostly([item for item in cluster.items if not item.passed])
+        if user is not None:
+            doubted |= {i.trace.run_id: user for i in cluster.items if i.by == user and not i.passed}
+        kept = tuple(item for item in cluster.items if item.trace.run_id not in doubted)
+        left += [replace(cluster, items=kept)] if kept else []
+    return left, doubted
 
 
 async def seen_by(head: Graph, items: Sequence[Item], tryout: Tryout) -> list[Item]:

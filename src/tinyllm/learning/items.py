@@ -103,16 +103,20 @@ def capped(items: Sequence[Item]) -> tuple[list[Item], Mapping[str, int]]:
     return kept, left
 
 
-def doubtful(items: Sequence[Item]) -> list[Item]:
-    """Of requests of one kind, the failures that are known by one user's word, where it is most of what is known.
+def several(items: Iterable[Item]) -> bool:
+    """Whether more than one user gives their word."""
+    return len({item.by for item in items} - {None}) > 1
 
-    Nobody alone says what a kind of request means where others give their word, too: more than one user has to, or
-    graders of another sort.
+
+def mostly(items: Sequence[Item]) -> str | None:
+    """The user on whose word more than half of the items rest; None where there is none.
+
+    Nobody alone says what a kind of request means, or that a change is bad, where others give their word, too: more
+    than one user has to, or graders of another sort.
     """
-    failed = [item for item in items if not item.passed]
-    words = Counter(item.by for item in failed if item.by is not None)
+    words = Counter(item.by for item in items if item.by is not None)
     user, most = words.most_common(1)[0] if words else (None, 0)
-    return [item for item in failed if item.by == user] if 2 * most > len(failed) else []
+    return user if 2 * most > len(items) else None
 
 
 def turned(items: Sequence[Item], trials: Iterable[TrialRow]) -> list[Item]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.errors import Conflict
-from tinyllm.learning.items import Item
+from tinyllm.learning.items import Item, mostly, several
 from tinyllm.learning.proof import HEAD, rules_for
 from tinyllm.learning.traffic import Outcome
 from tinyllm.learning.trial import as_data, watch
@@ -44,6 +44,10 @@ async def look_back(
         return None
     was = await tryout.answers(before, live, "the version before" if head.rising is None else HEAD)
     now = await tryout.answers(after, live, HEAD if head.rising is None else "the version on its way up")
+    if several(items):
+        worse = [item for item in live if was[item.trace.run_id][0] and now[item.trace.run_id][0] is False]
+        user = mostly(worse)
+        live = [item for item in live if user is None or item.by != user]
     name = watched(stages[0])
     margin = await _margin(store, head, tenant)
     rules = replace(rules_for(head.base, live, was), margin=margin)
