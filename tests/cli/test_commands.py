@@ -112,6 +112,23 @@ def test_what_is_kept_can_be_measured_exported_and_purged(run: Run) -> None:
     assert json.loads(run("store", "purge", "--older-than", "0s", "--json").stdout) == {"deleted": 2}
 
 
+def test_a_copy_of_the_store_is_the_store_to_go_back_to(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ask", "one")
+    copied = json.loads(run("store", "backup", "monday.db", "--json").stdout)
+    assert copied["bytes"] == (home / "monday.db").stat().st_size > 0
+    run("ask", "two")
+    again = run("store", "backup", "monday.db")
+    assert again.exit_code == 1 and "cannot be written" in again.stderr
+    monkeypatch.setenv("TINYLLM_STORE", f"sqlite:///{home / 'monday.db'}")
+    exported = [json.loads(line) for line in run("store", "export").stdout.splitlines()]
+    assert [row["question"] for row in exported if row["row"] == "run"] == ["one"]
+    monkeypatch.setenv("TINYLLM_STORE", f"sqlite:///{home / 'none.db'}")
+    assert run("store", "backup", "none-copy.db").exit_code == 1
+    assert not (home / "none-copy.db").exists() and not (home / "none.db").exists()
+
+
 def test_models_name_their_nodes(run: Run) -> None:
     (row,) = json.loads(run("models", "--json").stdout)
     assert (row["name"], row["nodes"]) == ("small", ["answer"])

@@ -1,9 +1,10 @@
-"""`tinyllm store`: how much is kept, all of it as JSON lines, and deleting what is old."""
+"""`tinyllm store`: how much is kept, all of it as JSON lines, a copy of it, and deleting what is old."""
 
 import json
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -57,6 +58,43 @@ def export() -> None:
             click.echo(json.dumps(row, ensure_ascii=False))
 
     with_store(write)
+
+
+@store.command(short_help="Write a copy of a SQLite store, also while it is used.")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_flag
+def backup(file: Path, as_json: bool) -> None:
+    """Example: tinyllm store backup monday.db
+
+    The copy is the store as it is at one moment, and a store itself: to go back to it, stop what uses the store and
+    put the copy in its place.
+    """
+    import sqlite3
+    from contextlib import closing
+
+    from tinyllm.errors import StoreError
+
+    scheme, _, path = settings().store.partition(":///")
+    if scheme != "sqlite":
+        raise StoreError("only a store in SQLite is copied so", hint="pg_dump copies one in PostgreSQL")
+    try:
+        # The copy must be new; one that breaks off leaves nothing behind that looks like a store.
+        file.touch(exist_ok=False)
+        try:
+            with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=rw", uri=True)) as own:
+                own.execute("VACUUM INTO ?", (str(file),))
+        except sqlite3.Error as error:
+            file.unlink(missing_ok=True)
+            raise StoreError(f"the store {path!r} cannot be copied: {error}") from error
+    except OSError as error:
+        raise StoreError(
+            f"{str(file)!r} cannot be written: {error.strerror}", hint="name a new file"
+        ) from error
+    size = file.stat().st_size
+    if as_json:
+        print_json({"file": str(file), "bytes": size})
+    else:
+        note(f"written: {file}, {size / 1e6:.1f} MB")
 
 
 @store.command(short_help="Delete what is old.")
