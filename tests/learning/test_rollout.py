@@ -68,14 +68,14 @@ async def test_a_change_climbs_stage_by_stage_when_enough_of_its_answers_are_gra
     await live(store, base, 0, 19)
     few = await cycle(store, base)
     assert few.live is not None and few.live.version is None and not few.rounds
-    assert "in the shadow" in few.live.words and "19 of its answers" in few.live.words
+    assert "in the shadow" in few.live.words and "in 19 graded answers; 20 are needed" in few.live.words
     await live(store, base, 19, 1)
     seen = await cycle(store, base)
     assert seen.live is not None and seen.live.version is not None and "50% of conv" in seen.live.words
     assert (await log(store))[2:] == [(2, "rollout", 0.5)]
     (stage,) = await store.versions("net", after=1)
     assert stage.changes == [] and stage.evidence["tally"] == {"gains": 10, "losses": 0, "ties": 10}
-    assert "20 of its answers are graded (10 gains, 0 losses)" in stage.reason
+    assert "10 gains and 0 losses in 20 graded answers" in stage.reason
 
     await live(store, base, 20, 24)
     waits = await cycle(store, base)

@@ -263,8 +263,11 @@ def rollback(
 
 
 def _announce(head: "Head", target: "Version") -> None:
-    now = head.answering.revision if head.answering else head.revision
-    note(f"network {head.base.name!r} answers as in version {now}, and would as in {target.revision}:")
+    name, now = head.base.name, head.answering or head.versions[-1]
+    if now.graph == target.graph:
+        note(f"network {name!r} goes on answering as in version {target.revision}:")
+    else:
+        note(f"network {name!r} answers as in version {now.revision}, and would as in {target.revision}:")
     if head.rising:
         note(f"  version {head.revision}, on its way up ({head.versions[-1].stage}), would be called off")
     done = (

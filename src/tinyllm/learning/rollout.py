@@ -69,10 +69,10 @@ async def look_back(
 async def _move_on(store: Store, head: Head, seen: Outcome, margin: float, tenant: str) -> Live:
     """The next stage, where this one has shown enough and loses nothing on balance."""
     stage, rules, tally = head.change[-1], head.base.learning, seen.tally
-    graded = f"{tally.pairs} of its answers are graded ({tally.gains} gains, {tally.losses} losses)"
+    graded = f"{tally.gains} gains and {tally.losses} losses in {tally.pairs} graded answers"
     here = f"version {stage.revision}, {stage.stage}: {graded}"
     if tally.pairs < rules.answers:
-        return Live(f"{here}, {rules.answers} are needed, each of another kind, before it moves on")
+        return Live(f"{here}; {rules.answers} are needed, each of another kind, before it moves on")
     if tally.gain < -margin:
         return Live(f"{here}; it moves on when it loses no more than it gains")
     share = next(share for share in rules.rollout if share > stage.share)
