@@ -13,7 +13,7 @@ from tinyllm.grading import correction
 from tinyllm.grading.reference import against
 from tinyllm.graph import Graph, Model, put_nodes
 from tinyllm.learning.cycle import Learner, Report
-from tinyllm.learning.items import Item
+from tinyllm.learning.items import Item, gather, turned
 from tinyllm.learning.lessons import Lesson, Lessons, study
 from tinyllm.learning.proof import ledger_of
 from tinyllm.learning.proposal import Findings, Proposal
@@ -137,6 +137,28 @@ async def test_a_proposer_never_sees_what_confirms() -> None:
     used = await store.trials("net")
     pairs = used[0].evidence["confirm"]["pairs"] + used[0].evidence["select"]["1. model worker"]["pairs"]
     assert len(seen) + pairs == 240
+
+
+async def test_what_has_proven_a_change_is_learned_from_once_newer_traffic_can_prove_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tinyllm.learning.items.ENOUGH", 10)
+    base = head()
+    store = await taught(base, 200)
+    await a_learner(store, base, swapping("good")).cycle()
+    old = await gather(store)
+    trials = await store.trials("net")
+    for rows, spent in ((200, 0), (210, 0), (240, 200)):
+        await taught(base, rows, store)
+        items = turned(await gather(store), "net", trials)
+        assert sum(item.spent for item in items) == spent
+    known = {item.trace.run_id for item in old}
+    parts = {item.trace.run_id: item.part("net") for item in items}
+    assert {parts[run] for run in known} == {"propose"}
+    assert {part for run, part in parts.items() if run not in known} == {"propose", "select", "confirm"}
+    # A question that was asked before is never new.
+    again = replace(old[0], created=items[-1].created + 1)
+    assert turned([*items, again], "net", trials)[-1].part("net") == "propose"
 
 
 async def test_a_change_that_does_nothing_or_harm_is_not_adopted() -> None:

@@ -123,7 +123,7 @@ async def live(
             | {"training_macs": proposer.macs, "edits_per_100": round(100 * len(life.versions) / done, 3)}
         )
         tell(done)
-    graded = turned(await gather(store, limit=len(stream)), await store.trials(base.name))
+    graded = turned(await gather(store, limit=len(stream)), base.name, await store.trials(base.name))
     await store.close()
     life.solved, life.macs = among(graded, base.name, "propose"), proposer.macs
     life.seconds = round(time.perf_counter() - began, 1)

@@ -97,7 +97,8 @@ class Learner:
         Raises StoreError, and what the bench raises where the head itself cannot run.
         """
         graded, left_out = capped(await gather(self.store, tenant=self.tenant, limit=self.limit))
-        items = turned(graded, await self.store.trials(self.base.name, tenant=self.tenant))
+        trials = await self.store.trials(self.base.name, tenant=self.tenant)
+        items = turned(graded, self.base.name, trials)
         tryout = Tryout(self.bench, self.right, self.tell)
         head = await head_of(self.store, self.base, tenant=self.tenant)
         live = None if dry else await look_back(self.store, head, items, tryout, self.tenant)

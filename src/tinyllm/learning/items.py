@@ -4,6 +4,7 @@ Knows nothing about how a verdict comes about, or what is learned from it.
 """
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from tinyllm.types import Grade, Request, Trace
 
 SAY = 0.2  # of all evidence, that one user's opinions may be
 FREE = 20
+ENOUGH = 80  # groups to confirm with, newer than an adopted change, before the older ones are learned from
 # Words of manners and grammar, which make no other question of a request.
 _SPARE = words_of(
     "a an and are can could do for hello hey hi i in is it me my now of ok okay on please quick question real"
@@ -119,17 +121,20 @@ def mostly(items: Sequence[Item]) -> str | None:
     return user if 2 * most > len(items) else None
 
 
-def turned(items: Sequence[Item], trials: Iterable[TrialRow]) -> list[Item]:
-    """The items, those marked as spent whose groups were known to the last adopted trial, once newer ones came.
+def turned(items: Sequence[Item], network: str, trials: Iterable[TrialRow]) -> list[Item]:
+    """The items, those marked as spent whose groups were known when a change was adopted.
 
-    What has proven a change may be learned from, and what came since proves the next one. The trial's own cycle,
-    begun again on the same items, still finds them as they were.
+    What has proven a change may be learned from, and what came since proves the next one: as soon as there is
+    `ENOUGH` of that. The latest adoption counts for which this is so.
     """
-    newest = max((item.created for item in items), default=0.0)
+    first: dict[str, float] = {}
+    for item in items:
+        first[item.group] = min(item.created, first.get(item.group, item.created))
+    proving = [since for group, since in first.items() if part_of(group, salt=network) == "confirm"]
     seen = [float(t.evidence["newest"]) for t in trials if t.state == "adopted" and "newest" in t.evidence]
-    page = max((time for time in seen if time < newest), default=0.0)
-    known = {item.group for item in items if item.created <= page}
-    return [replace(item, spent=item.group in known) for item in items]
+    pages = (page for page in seen if sum(since > page for since in proving) >= ENOUGH)
+    page = max(pages, default=-math.inf)
+    return [replace(item, spent=first[item.group] <= page) for item in items]
 
 
 def among(items: Iterable[Item], network: str, part: Part) -> Sequence[Item]:
