@@ -79,9 +79,9 @@ def backup(file: Path, as_json: bool) -> None:
         raise StoreError("only a store in SQLite is copied so", hint="pg_dump copies one in PostgreSQL")
     try:
         # The copy must be new; one that breaks off leaves nothing behind that looks like a store.
-        file.touch(exist_ok=False)
+        file.touch(0o600, exist_ok=False)
         try:
-            with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=rw", uri=True)) as own:
+            with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as own:
                 own.execute("VACUUM INTO ?", (str(file),))
         except sqlite3.Error as error:
             file.unlink(missing_ok=True)
