@@ -224,7 +224,11 @@ class Version:
         """Whom it answers, in words."""
         if self.share == 1:
             return "answers all conversations"
-        return f"answers {100 * self.share:g}% of conversations" if self.share else "in the shadow, answers nobody"
+        return (
+            f"answers {100 * self.share:g}% of conversations"
+            if self.share
+            else "in the shadow, answers nobody"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,13 +468,15 @@ class Scope(Protocol):
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The implementations behind the names of one graph: models by name, tools by name. `fill` makes a tool call of
-    a call over slots and a question, None for a refusal; it raises ToolError where the two do not fit."""
+    a call over slots and a question, None for a refusal; it raises ToolError where the two do not fit. `by_text`
+    are the models that tell, by route, how much more than its worth it is worth for a text, and what that cost."""
 
     backends: Mapping[str, Backend]
     tools: Mapping[str, Tool]
     routers: Mapping[str, Router] = field(default_factory=dict)
     memory: Memory | None = None
     fill: Callable[[str, str], ToolCall | None] | None = None
+    by_text: Mapping[str, Callable[[str], tuple[Mapping[str, float], Cost]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,27 @@
 Nothing is loaded or connected before it is used. Knows nothing about where graphs come from.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.errors import SettingsError
 from tinyllm.graph import Graph, Model, nearest
 from tinyllm.protocols import Backend, Parts, Router, Store, Tool
-from tinyllm.settings import Settings
+from tinyllm.routing.bytext import ByText, from_bytes
+from tinyllm.settings import Settings, trusted_servers
 from tinyllm.starter import shipped
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import ToolCall
+from tinyllm.types import Cost, ToolCall
 
 if TYPE_CHECKING:
     from tinyllm.backends.reading import ReaderBackend
+    from tinyllm.tools.mcp_client import Connection, Server
 
 BUILTIN = "builtin"  # models that ship
-LEARNED = "learned"  # models in the store: `reader-` or `router-`, and the SHA-256 of the file
+LEARNED = "learned"  # models in the store: `reader-`, `router-` or `bytext-`, and the SHA-256 of the file
 
 
 class Workshop:
@@ -31,7 +35,9 @@ class Workshop:
         self._files: dict[str, bytes] = {}
         self._backends: dict[tuple[str, str], Backend] = {}
         self._routers: dict[str, Router] = {}
+        self._by_text: dict[str, ByText] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
+        self._servers: dict[str, Connection] = {}
 
     async def fetch(
         self, graph: Graph, store: Store, *, tenant: str = "local", files: Mapping[str, bytes] | None = None
@@ -52,18 +58,21 @@ class Workshop:
         """
         backends: dict[str, Backend] = {}
         routers: dict[str, Router] = {}
+        by_text: dict[str, Callable[[str], tuple[Mapping[str, float], Cost]]] = {}
         for name, model in graph.models.items():
             if model.backend in (BUILTIN, LEARNED) and model.model.startswith("router"):
                 if model.model not in self._routers:
                     self._routers[model.model] = self._router(model)
                 routers[name] = self._routers[model.model]
+            elif model.backend == LEARNED and model.model.startswith("bytext"):
+                by_text[name] = partial(self._tell, str(_sha256(model)))
             else:
                 key = name, model.model_dump_json()
                 if key not in self._backends:
                     self._backends[key] = self._backend(name, model)
                 backends[name] = self._backends[key]
         tools = {name: self._tool(name, graph) for name in tools_of(graph)}
-        return Parts(backends, tools, routers, fill=_fill)
+        return Parts(backends, tools, routers, fill=_fill, by_text=by_text)
 
     def model(self, name: str, backend_and_model: str) -> Backend:
         """The model that a setting names as BACKEND/MODEL."""
@@ -76,6 +85,7 @@ class Workshop:
         for sha256 in files:
             self._files.pop(sha256, None)
             self._routers.pop(f"router-{sha256}", None)
+            self._by_text.pop(sha256, None)
             for key in [key for key in self._backends if f"-{sha256}" in key[1]]:
                 await self._backends.pop(key).close()
 
@@ -86,6 +96,8 @@ class Workshop:
         for tool in self._tools.values():
             if hasattr(tool, "close"):
                 tool.close()
+        for server in self._servers.values():
+            await server.close()
 
     def _router(self, model: Model) -> Router:
         from tinyllm.backends.reader import LinearRouter
@@ -94,6 +106,11 @@ class Workshop:
         if sha256 is None:
             return LinearRouter(*shipped.weights(model.model))
         return LinearRouter(self._files[sha256], sha256)
+
+    def _tell(self, sha256: str, text: str) -> tuple[Mapping[str, float], Cost]:
+        if sha256 not in self._by_text:
+            self._by_text[sha256] = from_bytes(self._files[sha256])
+        return self._by_text[sha256](text)
 
     def _backend(self, name: str, model: Model) -> Backend:
         if model.backend == BUILTIN:
@@ -113,6 +130,8 @@ class Workshop:
         return self._tools[key]
 
     def _made(self, name: str, graph: Graph) -> Tool:
+        if graph.tools.get(name, "").startswith("mcp:"):
+            return self._remote(name, graph.tools[name])
         if name in graph.tools:
             return TOOLS["function"](graph.tools[name], name=name, folder=self._folder)
         if name == "lookup":
@@ -122,6 +141,27 @@ class Workshop:
                 )
             return TOOLS[name](self._settings.docs_dir)
         return TOOLS[name]()
+
+    def _remote(self, name: str, target: str) -> Tool:
+        """A tool of an MCP server, named as `mcp:SERVER/TOOL`."""
+        from tinyllm.tools.mcp import McpTool, trusted
+
+        server, _, tool = target.removeprefix("mcp:").partition("/")
+        if server not in self._servers:
+            self._servers[server] = trusted(mcp_server(server, self._settings), trusted_servers(os.environ))
+        return McpTool(name, tool, self._servers[server])
+
+
+def mcp_server(name: str, settings: Settings) -> "Server":
+    """The MCP server of that name in the settings. Raises SettingsError."""
+    from tinyllm.tools.mcp_client import Server
+
+    if name not in settings.mcp:
+        raise SettingsError(
+            f"the settings have no MCP server {name!r}",
+            hint=f"add [mcp.{name}] with its command or url to tinyllm.toml, then: tinyllm mcp trust {name}",
+        )
+    return Server(name, **settings.mcp[name].model_dump())
 
 
 def _fill(call: str, text: str) -> ToolCall | None:

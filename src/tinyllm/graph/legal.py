@@ -64,7 +64,8 @@ def _names_of(graph: Graph, path: tuple[str, ...], node: object, tools: set[str]
                 if tool not in tools:
                     yield Problem((*path, "tools"), f"no tool is called {tool!r}: {nearest(tool, tools)}")
         case RouterNode():
-            used_models, used_prompts = [((*path, "model"), node.model)], [((*path, "prompt"), node.prompt)]
+            used_models = [((*path, "model"), node.model), ((*path, "by_text"), node.by_text)]
+            used_prompts = [((*path, "prompt"), node.prompt)]
         case ToolNode():
             if node.tool not in tools:
                 message = f"no tool is called {node.tool!r}: {nearest(node.tool, tools)}"

@@ -145,7 +145,8 @@ class RouterNode(Spec):
     """Chooses one of its routes; below `threshold` it does not know, and `otherwise` is taken
     (none: the run goes to recovery). Routes at least as probable as `alternatives` serve recovery.
 
-    Where `worth` tells of every route, the choice among the probable ones is by worth less price.
+    Where `worth` tells of every route, the choice among the probable ones is by worth less price; the model
+    `by_text` tells how much more or less than that each is worth for one text.
     """
 
     kind: Literal["router"]
@@ -155,6 +156,7 @@ class RouterNode(Spec):
     threshold: float = Field(default=0.0, ge=0, le=1)
     alternatives: float = Field(default=0.1, gt=0, le=1)
     worth: Mapping[Name, Worth] = Field(default_factory=dict)
+    by_text: Name | None = None
     otherwise: Name | None = None
     description: str = ""
 

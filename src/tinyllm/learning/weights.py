@@ -13,17 +13,19 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 
-from tinyllm.graph import Graph, RouterNode, Specialist, put_nodes
+from tinyllm.graph import Graph, Model, RouterNode, Specialist, put_nodes
 from tinyllm.graph.spec import Worth
+from tinyllm.learning.bytext import Fitted, fit
 from tinyllm.learning.items import Item
 from tinyllm.learning.proposal import Bench, Findings, Proposal
 from tinyllm.learning.tryout import AT_A_TIME, Right
 from tinyllm.routing.cells import Cells
-from tinyllm.routing.worth import best, scores
+from tinyllm.routing.worth import best, nudged, scores
 from tinyllm.types import Span, Trace
 
 MONTH = 30 * 86400.0  # seconds after which an outcome counts half
-MOST = 100  # requests that are asked again in a cycle
+MOST = 300  # requests that are asked again in a cycle
+NAME = "-by-text"  # after a router's name: its model
 
 Key = tuple[str, ...]  # a cell: a model, a node or a router's route
 
@@ -32,6 +34,7 @@ Key = tuple[str, ...]  # a cell: a model, a node or a router's route
 class Outcome:
     """What became of a request that a router sent one way; `cost` is what was spent from there on."""
 
+    text: str
     router: str
     label: str
     right: bool
@@ -57,14 +60,10 @@ class Weights:
         for item, node, trace, right in asked:
             seen += [one for one in _outcomes(head, item, trace, right, priced) if one.router == node]
         macs = sum(trace.cost.macs for _, _, trace, _ in asked)
-        made = []
+        made: list[Proposal] = []
         for node, worth in _worths(head, seen).items():
-            saved, gained = _effect(head, node, worth, items)
-            if gained < head.learning.gain and (saved <= 0 or gained <= -head.learning.gain):
-                continue  # nothing that a trial could prove
-            graph = put_nodes(head, {node: head.nodes[node].model_copy(update={"worth": worth})})
-            saves = gained < head.learning.gain
-            made.append(Proposal("weights", node, _reason(node, worth), graph, saves=saves, macs=macs))
+            outcomes = [(one.text, one.label, one.right) for one in seen if one.router == node]
+            made += _proposal(head, node, worth, fit(outcomes, list(worth)), items, macs)
         return made
 
     async def _ask(
@@ -94,6 +93,34 @@ class Weights:
         return [done[number] for number in sorted(done)]
 
 
+def _proposal(
+    head: Graph,
+    node: str,
+    worth: Mapping[str, Worth],
+    fitted: Fitted | None,
+    items: Sequence[Item],
+    macs: int,
+) -> Iterator[Proposal]:
+    """The router with these numbers, and maybe with a model of what they are for one text, if a trial could
+    prove it."""
+    saved, gained = _effect(head, node, worth, fitted.told if fitted else {}, items)
+    if gained < head.learning.gain and (saved <= 0 or gained <= -head.learning.gain):
+        return
+    update: dict[str, object] = {"worth": worth, "by_text": None}
+    name = f"{node[: 64 - len(NAME)]}{NAME}"
+    models = {other: model for other, model in head.models.items() if other != name}
+    files, reason = dict[str, bytes](), _reason(node, worth)
+    if fitted is not None:
+        update["by_text"] = name
+        models[name] = Model(backend="learned", model=f"bytext-{fitted.sha256}", parameters=fitted.parameters)
+        files[fitted.sha256] = fitted.data
+        reason += "; a model learned from these outcomes tells more of each text"
+        macs += fitted.macs
+    graph = put_nodes(head, {node: head.nodes[node].model_copy(update=update)}, models=models)
+    saves = gained < head.learning.gain
+    yield Proposal("weights", node, reason, graph, files, saves=saves, macs=macs)
+
+
 def _choices(head: Graph, trace: Trace) -> Iterator[Span]:
     """The first choice of each router on the way of a run."""
     met: set[str] = set()
@@ -108,7 +135,7 @@ def _outcomes(head: Graph, item: Item, trace: Trace, right: bool, priced: bool) 
     for span in _choices(head, trace):
         after = [later.cost for later in trace.spans if later.start_ms >= span.end_ms]
         cost = math.fsum(each.money if priced else each.macs for each in after)
-        yield Outcome(span.node, str(span.choice), right, cost, item.request.clock or 0.0)
+        yield Outcome(trace.question, span.node, str(span.choice), right, cost, item.request.clock or 0.0)
 
 
 def _worths(head: Graph, seen: Sequence[Outcome]) -> Mapping[str, Mapping[str, Worth]]:
@@ -156,10 +183,16 @@ def _chain(head: Graph, router: str, label: str) -> list[Key]:
     return [*model, ("node", target), ("route", router, label)]
 
 
-def _effect(head: Graph, node: str, worth: Mapping[str, Worth], items: Sequence[Item]) -> tuple[float, float]:
+def _effect(
+    head: Graph,
+    node: str,
+    worth: Mapping[str, Worth],
+    told: Mapping[str, Mapping[str, float]],
+    items: Sequence[Item],
+) -> tuple[float, float]:
     """What the router would save with these numbers, and the share of answers that would turn right, as they say."""
     spec = _router(head, node)
-    right = {label: one.right for label, one in worth.items()}
+    always = {label: one.right for label, one in worth.items()}
     costs = {label: one.cost for label, one in worth.items()}
     saved = gained = 0.0
     for item in items:
@@ -168,6 +201,7 @@ def _effect(head: Graph, node: str, worth: Mapping[str, Worth], items: Sequence[
             continue
         quality = head.quality if item.request.quality is None else item.request.quality
         odds, old = span.probabilities, str(span.choice)
+        right = nudged(always, told.get(item.trace.question, {}))
         likeliest = max(odds, key=lambda label: odds[label])
         new = best(scores(odds, right, costs, quality), odds, likeliest, spec.alternatives)
         saved += costs[old] - costs[new]

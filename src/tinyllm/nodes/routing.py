@@ -13,7 +13,7 @@ from tinyllm.errors import BadReply, RequestError
 from tinyllm.graph import Graph, RouterNode
 from tinyllm.nodes.facts import swayed
 from tinyllm.protocols import Backend, Choice, Outcome, Parts, Router, Scope
-from tinyllm.routing.worth import best, scores
+from tinyllm.routing.worth import best, nudged, scores
 from tinyllm.types import JSON, Message, Prompt, Sampling
 
 INSTRUCTION = """You route questions to specialists. Answer with JSON: {"route": "<name>"}.
@@ -32,6 +32,7 @@ class Routing:
         self.costs = {label: worth.cost for label, worth in self.spec.worth.items()}
         self.router: Router | None = parts.routers.get(self.spec.model)
         self.backend = parts.backends.get(self.spec.model)
+        self.by_text = parts.by_text[self.spec.by_text] if self.spec.by_text else None
         self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else INSTRUCTION
 
     async def run(self, scope: Scope) -> Outcome:
@@ -69,8 +70,10 @@ class Routing:
         if not speaks and not priced:
             return first, odds, {}
 
+        right = self._right(scope) if priced else {}
+
         def take(odds: Mapping[str, float]) -> tuple[str, Mapping[str, float]]:
-            scored = scores(odds, self.right, self.costs, scope.quality) if priced else odds
+            scored = scores(odds, right, self.costs, scope.quality) if priced else odds
             return best(scored, odds, first, self.spec.alternatives), scored
 
         label, scored = take(odds)
@@ -79,6 +82,14 @@ class Routing:
             why["before"] = dict(before)
             why["facts"] = [id_ for id_, of in speaks.items() if label in of]
         return label, odds, why
+
+    def _right(self, scope: Scope) -> Mapping[str, float]:
+        """The probability that each route answers the question rightly, if it fits."""
+        if self.by_text is None:
+            return self.right
+        told, cost = self.by_text(scope.text)
+        scope.spend(str(self.spec.by_text), cost)
+        return nudged(self.right, told)
 
     async def _ask(self, scope: Scope, labels: Sequence[str]) -> Choice:
         """The choice of a language model, held to the labels by a JSON schema.

@@ -23,6 +23,11 @@ def scores(
     return {label: p * right[label] - rate * costs[label] for label, p in odds.items()}
 
 
+def nudged(right: Mapping[str, float], by: Mapping[str, float]) -> dict[str, float]:
+    """What routes are worth for one text: their worth, and what the text adds, between 0 and 1."""
+    return {label: min(1.0, max(0.0, worth + by.get(label, 0.0))) for label, worth in right.items()}
+
+
 def best(scored: Mapping[str, float], odds: Mapping[str, float], first: str, alternatives: float) -> str:
     """The highest score among a router's first choice and the routes at least as probable as `alternatives`."""
     able = [label for label in odds if label == first or odds[label] >= alternatives]
