@@ -11,6 +11,7 @@ Then PostgreSQL is stopped for ten seconds while four clients ask, and its store
 """
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -146,8 +147,7 @@ async def backends(larger: bool) -> dict[str, Any]:
             async with client() as http:
                 assert (await ask(http, server.url, "first", stream=True)).run
                 found[name] = await broken(http, server.url, upstream, behave, name)
-            server.process.terminate()
-            await server.process.communicate()
+            await server.end(signal.SIGTERM)
             runs = await kept(f"sqlite:///{folder}/store.db")
             found[name]["runs kept"] = len(runs)
             print(name, found[name], flush=True)
@@ -188,8 +188,7 @@ async def database() -> dict[str, Any]:
             await asyncio.sleep(5)
             over.set()
             await asyncio.gather(*clients)
-        server.process.terminate()
-        code = await server.process.wait()
+        code = await server.end(signal.SIGTERM)
         rows = await kept(store.url)
     upstream.stop()
     finished = {row["run_id"] for row in rows if row["status"] == "answered"}

@@ -115,8 +115,7 @@ async def whole_server(folder: str, url: str, kills: int, chance: random.Random)
             await load.first.wait()
             recovered.append(time.monotonic() - server.begun)
             await asyncio.sleep(chance.uniform(0.0, 0.5))
-        server.kill()
-        await server.process.communicate()
+        await server.end(signal.SIGKILL)
         if server.url:
             await asking
         if number % 20 == 19 or number == kills - 1:
@@ -160,8 +159,7 @@ async def one_worker(folder: str, url: str, kills: int, chance: random.Random) -
                 whole_again.append(time.monotonic() - begun)
         until.set()
         await asking
-        server.process.terminate()
-        code = await server.process.wait()
+        code = await server.end(signal.SIGTERM)
         failed = Counter(seen.error for _, seen in load.seen if not seen.run)
         return {
             "kills": kills,

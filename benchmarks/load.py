@@ -62,9 +62,8 @@ async def loaded(folder: str, url: str, clients: int, seconds: float) -> dict[st
             await asyncio.sleep(EVERY)
         spent = cpu(server.process.pid)
         over.set()
-        server.process.send_signal(signal.SIGTERM)
         told = time.monotonic()
-        code = await server.process.wait()
+        code = await server.end(signal.SIGTERM)
         drained = time.monotonic() - told
         await asyncio.gather(*asking)
     half = samples[len(samples) // 2 :]

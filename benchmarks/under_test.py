@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -109,6 +110,7 @@ class Server:
     begun: float
     url: str = ""
     errors: list[str] = field(default_factory=list)
+    reading: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
         """Return once it answers. Raises RuntimeError where it ends instead."""
@@ -120,9 +122,21 @@ class Server:
             self.errors.append(line)
             if " answers at " in line:
                 self.url = line.split(" answers at ")[1].split("/v1")[0]
+        self.reading = asyncio.create_task(self._read())
 
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+    async def _read(self) -> None:
+        """Keep on reading: a server whose lines nobody takes stands still."""
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.errors.append(line.decode())
+
+    async def end(self, sent: signal.Signals) -> int:
+        """Its exit code after a signal."""
+        self.process.send_signal(sent)
+        code = await self.process.wait()
+        if self.reading:
+            await self.reading
+        return code
 
 
 async def start(folder: str, network: str, store: str, *args: str) -> Server:
@@ -131,7 +145,7 @@ async def start(folder: str, network: str, store: str, *args: str) -> Server:
     path.write_text(network, encoding="utf-8")
     environ = os.environ | {"PYTHONPATH": str(SRC), "TINYLLM_STORE": store}
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, "--network", str(path), *args, stderr=asyncio.subprocess.PIPE, env=environ
+        *COMMAND, "--network", str(path), *args, stdout=DEVNULL, stderr=PIPE, env=environ
     )
     return Server(process, time.monotonic())
 

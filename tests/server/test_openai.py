@@ -150,6 +150,7 @@ def test_several_answers_differ_by_their_seed(client: OpenAI) -> None:
 
 def test_stop_and_max_tokens(client: OpenAI) -> None:
     assert ask(client, "hello", stop=" two").choices[0].message.content == "one"
+    assert ask(client, "hello", stop=[""]).choices[0].message.content == "one two three"
     cut = ask(client, "hello", max_completion_tokens=2).choices[0]
     assert (cut.message.content, cut.finish_reason) == ("one two", "length")
     assert streamed(client, "hello", max_tokens=1)[-1].choices[0].finish_reason == "length"
@@ -196,6 +197,8 @@ def test_a_refusal_is_an_answer_in_words(client: OpenAI) -> None:
             {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 3}}}},
             "response_format",
         ),
+        ({"response_format": {"type": "json_schema", "json_schema": [[]]}}, "response_format"),
+        ({"tool_choice": {"function": ["weather"]}}, "tool_choice"),
         ({"tinyllm": {"no": "such"}}, "tinyllm.no"),
         ({"tinyllm": {"forced": {"nobody": "x"}}}, None),
     ],

@@ -152,7 +152,7 @@ def tools_of(
     if choice == "none":
         return (), "auto"
     if isinstance(choice, dict):
-        named = (choice.get("function") or choice).get("name")
+        named = _within(choice, "function").get("name")
         specs = tuple(spec for spec in specs if spec.name == named)
         if not specs:
             raise BadParameter(
@@ -177,10 +177,16 @@ def schema_of(form: Mapping[str, JSON] | None) -> Mapping[str, JSON] | None:
         return None
     if kind == "json_object":
         return {"type": "object"}
-    schema = (form.get("json_schema") or form).get("schema") if kind == "json_schema" else None
+    schema = _within(form, "json_schema").get("schema") if kind == "json_schema" else None
     if not isinstance(schema, dict):
         raise BadParameter("response_format has no json_schema.schema", "response_format")
     return legal(schema, "response_format")
+
+
+def _within(form: Mapping[str, JSON], name: str) -> Mapping[str, JSON]:
+    """What stands under that name; some clients leave the level out."""
+    found = form.get(name) or form
+    return found if isinstance(found, dict) else {}
 
 
 def legal(schema: Mapping[str, JSON], where: str) -> Mapping[str, JSON]:
