@@ -77,6 +77,8 @@ def test_frames_follow_what_the_model_writes(writer):
             assert all(sum(head) == pytest.approx(1, abs=0.01) for head in layer["attention"])
         assert frame["next"][0][0] == frame["drawn"] and frame["probability"] == 1
     assert len(list(inside.frames(writer, "abcdef", 9, SHARP))) == 2  # then the context is full
+    with pytest.raises(RequestError, match="too long by 1"):
+        list(inside.frames(writer, "abcdefgh", 1, SHARP))
 
 
 def test_the_lens_of_the_last_layer_is_what_the_model_says(writer):
@@ -95,7 +97,7 @@ def test_neighbours_are_those_with_the_nearest_vectors(writer):
 
 def test_one_step_makes_what_was_taught_likelier_and_changes_no_model(writer):
     before = {name: weight.clone() for name, weight in writer.model.named_parameters()}
-    step = inside.lesson(writer, "ab", "h", lr=1e-2)
+    step = inside.lesson(writer, "ab", "h")
     assert step["after"] > step["before"]
     assert all(torch.equal(weight, before[name]) for name, weight in writer.model.named_parameters())
     with pytest.raises(RequestError, match="cannot spell"):

@@ -146,10 +146,8 @@ def chart(names: tuple[str, ...], out: Path | None) -> None:
 def _sampling_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--seed", default=0, show_default=True, help="The same seed draws the same letters."),
-        click.option(
-            "--top-p", type=float, help="Draw from the likeliest letters that hold this probability."
-        ),
-        click.option("--top-k", type=int, help="Draw from so many of the likeliest letters."),
+        click.option("--top-p", type=float, help="Draw from the likeliest that hold this probability."),
+        click.option("--top-k", type=int, help="Draw from so many of the likeliest."),
         click.option("--temperature", default=0.8, show_default=True, help="Near 0: always the likeliest."),
     ):
         command = option(command)
@@ -172,7 +170,7 @@ def chat(name: str, length: int, **drawing: Any) -> None:
 
         writer = saved.load(_folder(name))
         sampling = Sampling(**drawing)
-        note(f"it knows {''.join(writer.letters.letters[1:])!r}; an empty input ends")
+        note(f"it knows {''.join(writer.letters.letters[1:])!r}; Ctrl-D (Windows: Ctrl-Z, Enter) ends")
         for line in sys.stdin:
             beginning = line.rstrip("\n")
             try:
@@ -189,9 +187,7 @@ def chat(name: str, length: int, **drawing: Any) -> None:
 @click.argument("name")
 @click.argument("text")
 @click.option("--count", default=5, show_default=True, help="Letters to write.")
-@click.option(
-    "--teach", metavar="LETTER", help="Take one step of training on TEXT and LETTER after it instead."
-)
+@click.option("--teach", metavar="LETTER", help="Instead, take one step of training on TEXT and LETTER.")
 @_sampling_options
 @json_flag
 def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **drawing: Any) -> None:
@@ -209,10 +205,8 @@ def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **d
             step = inside.lesson(writer, text, teach)
             if as_json:
                 return print_json(step, indent=None)
-            click.echo(
-                f"{teach!r} after {text!r}: {step['before']:.1%} before, {step['after']:.1%} after one step"
-            )
-            return None
+            odds = f"{step['before']:.1%} before, {step['after']:.1%} after one step"
+            return click.echo(f"{step['wanted']!r} after {text!r}: {odds}")
         for frame in inside.frames(writer, text, count, Sampling(**drawing)):
             if as_json:
                 print_json(frame, indent=None)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tinyllm.errors import RequestError
 from tinyllm.lab.generate import Sampling
 from tinyllm.lab.letters import Letters
 from tinyllm.lab.model import Model
@@ -25,10 +26,18 @@ Likely = list[tuple[str, float]]  # tokens and their probabilities, the likelies
 def frames(
     writer: Writer, text: str, count: int, sampling: Sampling, top: int = 5
 ) -> Iterator[dict[str, Any]]:
-    """Frames of `count` tokens that go on from `text`, fewer where the text ends or the context is full."""
+    """Frames of `count` tokens that go on from `text`, fewer where the text ends or the context is full.
+
+    Raises RequestError for a text that does not fit the context, or a letter that the model lacks.
+    """
     model, letters = writer.model, writer.letters
     ids, choose = writer.ids(text), sampling.chooser()
-    for _ in range(min(count, model.config.context - len(ids) + 1)):
+    room = model.config.context - len(ids) + 1
+    if room < 1:
+        raise RequestError(
+            f"the text is too long by {1 - room}", hint="cut it, or train with a longer context"
+        )
+    for _ in range(min(count, room)):
         logits, trace = model(torch.tensor([ids]), watch=True)
         odds = sampling.probabilities(logits[:, -1])  # (1, vocab)
         drawn = int(choose(logits[:, -1]))
@@ -67,7 +76,7 @@ def neighbours(model: Model, letters: Letters, id: int, top: int) -> Likely:
     return _likeliest(near, letters, min(top, len(letters) - 1))
 
 
-def lesson(writer: Writer, text: str, wanted: str, lr: float = 0.1) -> dict[str, Any]:
+def lesson(writer: Writer, text: str, wanted: str, lr: float = 0.01) -> dict[str, Any]:
     """What one step of gradient descent on one text changes: the probability of `wanted` after it, and others'.
 
     The writer's own model stays as it is. Raises RequestError for letters that it lacks.
