@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from tinyllm.learning.items import Item, group_of
 from tinyllm.learning.search import Target, find_calls
 from tinyllm.protocols import ToolContext
@@ -89,6 +91,21 @@ async def test_a_coincidence_explains_nothing() -> None:
     assert [target.item for target in found] == products
     assert {target.call for target in found} <= {"mul n0 n1", "mul n1 n0"}
     assert len(await find_calls([chance] * 4, OPS, TOOLS)) == 4
+
+
+@pytest.mark.parametrize(("second", "kept"), [("ann", 6), ("bob", 16)])
+async def test_one_user_alone_gives_an_operation_no_meaning_where_several_give_their_word(
+    second: str, kept: int
+) -> None:
+    def by(user: str, one: Item) -> Item:
+        return replace(one, grade=replace(one.grade, kind="correction", grader=user))
+
+    lied = [by("ann" if n % 2 else second, item(f"{n} less 7", str(n * 7))) for n in range(20, 30)]
+    true = [
+        by("bob" if n % 2 else "eve", item(f"the product of {n} and 3", str(n * 3))) for n in range(31, 37)
+    ]
+    assert len(await find_calls([*lied, *true], OPS, TOOLS)) == kept
+    assert len(await find_calls([by("ann", one) for one in lied], OPS, TOOLS)) == 10, "hers is the only word"
 
 
 async def test_only_repeatable_tools_are_called_with_the_clock_and_seed_of_the_run() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyllm.errors import ToolError
 from tinyllm.grading import REFUSED, compare
-from tinyllm.learning.items import Item
+from tinyllm.learning.items import Item, several
 from tinyllm.protocols import Tool, ToolContext
 from tinyllm.slots import Ops, Slots, fill, find, legal_calls
 from tinyllm.types import ToolCall
@@ -46,8 +46,9 @@ async def find_calls(
 ) -> list[Target]:
     """The requests whose right answer a call gives, with that call; the others are left out.
 
-    The right answer is the reference, or the answer of a run that passed. A call whose operation explains fewer
-    than `fewest` requests explains none. Only repeatable tools are called, with the run's own clock and seed.
+    The right answer is the reference, or the answer of a run that passed. An operation that explains fewer than
+    `fewest` requests explains none. Where several users give their word, one who says most of what an operation
+    means is left out of it. Only repeatable tools are called, with the run's own clock and seed.
     """
     drafts = []
     for item in items:
@@ -57,18 +58,36 @@ async def find_calls(
             if any(tried.values()):
                 drafts.append((item, slots, tried))
     shares = _shares([(slots, tried) for _, slots, tried in drafts])
+    voices = several(items)
     while True:
         chosen = [max(one, key=lambda call: (one[call], call), default=None) for one in shares]
-        support = Counter(call.split()[0] for call in chosen if call)
-        if all(count >= fewest for count in support.values()):
+        support: dict[str, list[Item]] = {}
+        for (item, _, _), call in zip(drafts, chosen, strict=True):
+            if call is not None:
+                support.setdefault(call.split()[0], []).append(item)
+        lone = {op: user for op, own in support.items() if voices and (user := _alone(own))}
+        if lone:
+            shares = [
+                {} if call and item.by and lone.get(call.split()[0]) == item.by else one
+                for (item, _, _), call, one in zip(drafts, chosen, shares, strict=True)
+            ]
+            continue
+        if all(len(own) >= fewest for own in support.values()):
             break
-        rare = min(support, key=lambda op: (support[op], op))
+        rare = min(support, key=lambda op: (len(support[op]), op))
         shares = [{call: p for call, p in one.items() if call.split()[0] != rare} for one in shares]
     return [
         Target(item, slots, call)
         for (item, slots, _), call in zip(drafts, chosen, strict=True)
         if call is not None
     ]
+
+
+def _alone(items: Sequence[Item]) -> str | None:
+    """The user on whose word, against what was answered, most of the requests have their right answer."""
+    words = Counter(item.by for item in items if item.by is not None and not item.passed)
+    user, most = words.most_common(1)[0] if words else (None, 0)
+    return user if 2 * most > len(items) else None
 
 
 def _right(item: Item) -> str | None:
