@@ -136,7 +136,7 @@ def check_commands(text: str) -> None:
 def test_every_field_of_a_network_file_is_described() -> None:
     page = read("docs/network-file.md")
     kinds = get_args(get_args(spec.NodeSpec)[0])
-    parts = [spec.Graph, spec.Model, spec.PromptText, spec.Budgets, spec.Learning]
+    parts = [spec.Graph, spec.Model, spec.PromptText, spec.Budgets, spec.Pace, spec.Learning]
     parts += [spec.Route, spec.Worth, spec.Retry, spec.Test]
     fields = {name.rstrip("_") for part in (*parts, *kinds) for name in part.model_fields}
     checks = get_args(spec.Test.model_fields["check"].annotation)

@@ -272,7 +272,8 @@ class Span:
     names the class of the error where the node broke rather than failed.
 
     `facts` are the ids of those about the user that changed the choice, `before` the odds without them; `scores`
-    what each route was worth less its price, where the router knew.
+    what each route was worth less its price, where the router knew; `pace` what was spent of a period's budget,
+    and due by then.
     """
 
     node: str
@@ -290,6 +291,7 @@ class Span:
     facts: tuple[str, ...] = ()
     fault: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    pace: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

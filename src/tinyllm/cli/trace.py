@@ -93,6 +93,9 @@ def _facts(span: Span, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "choice", f"chose {span.choice or 'nothing'} ({_best(span.probabilities)})"
     if span.scores:
         yield "choice", f"worth less price: {_best(span.scores)}"
+    if span.pace:
+        spent, due, budget = (f"{span.pace[name]:.4g}" for name in ("spent", "due", "budget"))
+        yield "choice", f"spent {spent} of the period's {budget}, {due} due by then"
     if span.facts:
         told = "; ".join(known.get(fact, f"{fact}, forgotten since") for fact in span.facts)
         yield "choice", f"as the user wants it: {_short(told, 300)} (without that: {_best(span.before)})"

@@ -193,7 +193,7 @@ class _Bench:
         async def resolve(request: Request) -> Graph:
             return tried
 
-        engine = Engine(resolve, lambda _: parts, runs)
+        engine = Engine(resolve, lambda _: parts, runs, paced=False)
 
         async def ask(request: Request) -> Trace:
             reply = await engine.run(request)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from tinyllm.engine.pace import Pacer, Standing
 from tinyllm.engine.plan import Plan, make_plan
 from tinyllm.engine.request import checked, request_of, to_json
 from tinyllm.engine.scope import NodeScope, tool_run_json
@@ -33,7 +34,8 @@ class Engine:
     """Answers requests. One engine serves any number of runs at once, in one event loop.
 
     `tool_seconds` is beyond any shipped tool's own limit: the last resort against one that hangs. `watch` is
-    told a run's tenant and its events, once they are committed.
+    told a run's tenant and its events, once they are committed. `paced` heeds the networks' paces, by the clock
+    `now` (Unix time).
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class Engine:
         *,
         tool_seconds: float = 60.0,
         watch: Watch | None = None,
+        paced: bool = True,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.resolve = resolve
         self.parts = parts
         self.store = store
         self.tool_seconds = tool_seconds
         self.watch = watch
+        self.pacer = Pacer(store, now) if paced else None
         self.plans: dict[str, Plan] = {}
         self.saved: set[tuple[str, str]] = set()
 
@@ -99,7 +104,10 @@ class Engine:
         if (request.tenant, graph.id) not in self.saved:
             await self.store.save_graph(graph.id, graph.name, dump(graph), tenant=request.tenant)
             self.saved.add((request.tenant, graph.id))
-        return Run(self, plan, request, listen)
+        pace = None
+        if self.pacer is not None and graph.pace is not None:
+            pace = await self.pacer.standing(graph.pace, request.tenant)
+        return Run(self, plan, request, listen, pace)
 
 
 @dataclass(slots=True)
@@ -115,14 +123,18 @@ class _End:
 class Run:
     """One request on its way. Everything that it does leaves an event."""
 
-    def __init__(self, engine: Engine, plan: Plan, request: Request, listen: bool) -> None:
+    def __init__(
+        self, engine: Engine, plan: Plan, request: Request, listen: bool, pace: Standing | None
+    ) -> None:
         self.engine, self.plan, self.request = engine, plan, request
         self.id = f"r{int(time.time() * 1000):011x}{secrets.token_hex(5)}"
         self.events: list[Event] = []
         self.sequence = 0
         self.queue: asyncio.Queue[Event | None] | None = asyncio.Queue() if listen else None
         self.began = time.perf_counter()
-        self.quality = plan.graph.quality if request.quality is None else request.quality
+        self.pace = pace
+        usual = pace.dial if pace else plan.graph.quality
+        self.quality = usual if request.quality is None else request.quality
         self.text = request.text
         self.facts: tuple[Fact, ...] = ()
         self.notes: list[str] = []
@@ -238,6 +250,8 @@ class Run:
         }
         finished = self.emit("run_finished", None, told)
         await self.engine.store.append(self.request.tenant, self.events)
+        if self.engine.pacer is not None:
+            self.engine.pacer.count(self.request.tenant, self.cost)
         if self.engine.watch is not None:
             self.engine.watch(self.request.tenant, self.events)
         if self.queue is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ class NodeScope:
         self.context = context
         self.request = run.request
         self.quality = run.quality
+        self.pace: Mapping[str, JSON] = run.pace.told() if run.pace else {}
+        self.thrifty = run.pace is not None and run.pace.thrifty
         self.text = run.text
         self.facts = run.facts
         self.notes = tuple(run.notes)

@@ -19,6 +19,7 @@ class _Open:
     before: dict[str, float] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
 
 
 def fold(events: Iterable[Event]) -> Trace:
@@ -40,6 +41,7 @@ def fold(events: Iterable[Event]) -> Trace:
                 open_[node].probabilities = dict(data["probabilities"])
                 open_[node].before = dict(data.get("before", {}))
                 open_[node].scores = dict(data.get("scores", {}))
+                open_[node].pace = dict(data.get("pace", {}))
                 open_[node].facts = tuple(data.get("facts", ()))
             case "tool_called" if node in open_:
                 open_[node].tools.append(_tool_run(data))
@@ -88,6 +90,7 @@ def _close(
         part.facts,
         fault=fault,
         scores=part.scores,
+        pace=part.pace,
     )
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA = 1
 
@@ -68,6 +68,26 @@ class Budgets(Spec):
     tokens: int | None = Field(default=None, gt=0)
     money: float | None = Field(default=None, ge=0)
     steps: int = Field(default=64, gt=0, le=10_000)
+
+
+class Pace(Spec):
+    """What a tenant's runs may cost together in a period (in UTC), evenly spread over it: `money`, or
+    `operations` (multiply-accumulates)."""
+
+    money: float | None = Field(default=None, gt=0)
+    operations: float | None = Field(default=None, gt=0)
+    per: Literal["hour", "day", "week"] = "day"
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.money is None) == (self.operations is None):
+            raise ValueError("give either money or operations")
+        return self
+
+    @property
+    def budget(self) -> float:
+        """In the unit that is paced."""
+        return self.money or self.operations or 0.0
 
 
 class Retry(Spec):
@@ -253,7 +273,8 @@ class Graph(Spec):
     """A network: immutable, named by its content.
 
     `tools` maps a name to a Python function `module:function`; shipped tools need no entry. `quality` is the
-    dial between cheapness (0) and quality (1) of requests that do not set it. `human` names the node that takes
+    dial between cheapness (0) and quality (1) of requests that do not set it; a `pace` sets it in its place by
+    what is left of a period's budget. `human` names the node that takes
     what nothing else could answer. Nodes in `protected` cannot be removed by an edit.
     """
 
@@ -264,6 +285,7 @@ class Graph(Spec):
     prompts: Mapping[Name, PromptText] = Field(default_factory=dict)
     tools: Mapping[Name, str] = Field(default_factory=dict)
     budgets: Budgets = Field(default_factory=Budgets)
+    pace: Pace | None = None
     learning: Learning = Field(default_factory=Learning)
     quality: float = Field(default=0.5, ge=0, le=1)
     nodes: Mapping[Name, NodeSpec] = Field(min_length=1, max_length=10_000)

@@ -73,15 +73,24 @@ class Routing:
         right = self._right(scope) if priced else {}
 
         def take(odds: Mapping[str, float]) -> tuple[str, Mapping[str, float]]:
-            scored = scores(odds, right, self.costs, scope.quality) if priced else odds
+            scored = self._scored(odds, right, scope) if priced else odds
             return best(scored, odds, first, self.spec.alternatives), scored
 
         label, scored = take(odds)
         why: dict[str, JSON] = {"scores": scored} if priced else {}
+        if priced and scope.pace:
+            why["pace"] = scope.pace
         if speaks and take(before)[0] != label:
             why["before"] = dict(before)
             why["facts"] = [id_ for id_, of in speaks.items() if label in of]
         return label, odds, why
+
+    def _scored(
+        self, odds: Mapping[str, float], right: Mapping[str, float], scope: Scope
+    ) -> Mapping[str, float]:
+        if scope.thrifty:
+            return {label: -self.costs[label] for label in odds}
+        return scores(odds, right, self.costs, scope.quality)
 
     def _right(self, scope: Scope) -> Mapping[str, float]:
         """The probability that each route answers the question rightly, if it fits."""
