@@ -201,8 +201,9 @@ def _show_round(done: "Round", dry: bool) -> None:
 def _effect(tried: Mapping[str, JSON], saves: bool) -> str:
     """What a change did on select."""
     tally, before, after = tried["tally"], tried["cost_before"], tried["cost_after"]
-    cheaper = f"; an answer costs {1 - after / before:.0%} less" if saves and before else ""
-    return f"{tally['gains']} gains, {tally['losses']} losses{cheaper}"
+    change = after / before - 1 if before else 0.0
+    costs = f"; an answer costs {abs(change):.0%} {'more' if change > 0 else 'less'}" if saves else ""
+    return f"{tally['gains']} gains, {tally['losses']} losses{costs}"
 
 
 def _json(report: "Report") -> dict[str, JSON]:
