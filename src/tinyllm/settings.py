@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tinyllm.errors import SettingsError
 from tinyllm.types import JSON
@@ -24,7 +24,8 @@ PREFIX = "TINYLLM_"
 MASK = "********"
 
 _PATHS = ("data_dir", "docs_dir", "keys_file")
-_SECRET = ("key", "headers")
+_SECRET = ("key", "headers", "env")
+_TABLES = ("backends", "mcp")
 
 Tree = dict[str, Any]
 
@@ -39,6 +40,26 @@ class BackendSettings(BaseModel):
     @property
     def options(self) -> Mapping[str, JSON]:
         return self.model_extra or {}
+
+
+class McpSettings(BaseModel):
+    """A server whose tools networks may use: a program that is started in `folder`, or the `url` of one that runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    env: Mapping[str, str] = Field(default_factory=dict)
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    folder: Path = Path()
+    seconds: float = Field(default=30.0, gt=0, le=55)  # a run gives up on any tool after 60
+    after_untrusted: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "McpSettings":
+        if bool(self.command) == bool(self.url):
+            raise ValueError("give either its `command`, as a list, or its `url`")
+        return self
 
 
 def _optional(value: Any) -> Any:
@@ -74,6 +95,7 @@ class Settings(BaseModel):
             name: BackendSettings.model_validate(value) for name, value in _PREDEFINED.items()
         }
     )
+    mcp: Mapping[str, McpSettings] = Field(default_factory=dict)
 
 
 _PREDEFINED: Mapping[str, Tree] = {"ollama": {"kind": "openai", "base_url": "http://127.0.0.1:11434/v1"}}
@@ -113,6 +135,11 @@ def default_store(environ: Mapping[str, str]) -> str:
 def default_keys(environ: Mapping[str, str]) -> Path:
     """The file with the server's keys, beside the user's own settings."""
     return user_config(environ).with_name("keys.json")
+
+
+def trusted_servers(environ: Mapping[str, str]) -> Path:
+    """The file with what the user trusts of MCP servers. No setting says where: a folder's own file could lie."""
+    return user_config(environ).with_name("mcp.json")
 
 
 def _user_folder(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
@@ -177,6 +204,10 @@ def _from_file(path: Path) -> Tree:
     for backend in backends.values() if isinstance(backends, dict) else ():
         if isinstance(backend, dict) and isinstance(backend.get("path"), str):
             backend["path"] = str(path.parent / backend["path"])
+    servers = tree.get("mcp")
+    for server in servers.values() if isinstance(servers, dict) else ():
+        if isinstance(server, dict) and isinstance(server.get("folder", ""), str):
+            server["folder"] = str(path.parent / server.get("folder", ""))
     return tree
 
 
@@ -187,7 +218,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Tree]]:
             continue
         name = variable.removeprefix(PREFIX)
         parts = name.lower().split("__")
-        if parts[0] in Settings.model_fields and (parts[0] == "backends") == (len(parts) > 1):
+        if parts[0] in Settings.model_fields and (parts[0] in _TABLES) == (len(parts) > 1):
             tree: Tree = {}
             _put(tree, parts, value)
             yield name, tree

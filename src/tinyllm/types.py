@@ -34,13 +34,17 @@ class ToolResult:
 class ToolSpec:
     """How a tool presents itself to a model: `parameters` is a JSON schema of one object.
 
-    `repeatable` is true where the same call in the same context gives the same result and changes nothing.
+    `repeatable` is true where the same call in the same context gives the same result and changes nothing,
+    `untrusted` where its results are the words of strangers, and `guarded` where a run that has read such words
+    may not call it.
     """
 
     name: str
     description: str
     parameters: Mapping[str, JSON]
     repeatable: bool = True
+    untrusted: bool = False
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("chat", "Talk to a network."),
     "serve": ("serve", "Answer over HTTP, for any client of OpenAI or Ollama."),
     "keys": ("keys", "Make and remove the keys that `serve` asks for."),
+    "mcp": ("mcp", "Use tools of other programs, and be one of theirs."),
     "batch": ("batch", "Answer a file of questions; resumes where it stopped."),
     "graph": ("graph", "Show, check or begin a network."),
     "trace": ("trace", "Show how an answer came about."),

@@ -19,6 +19,7 @@ from tinyllm.settings import Settings, read_settings
 from tinyllm.starter import shipped as shipped_files
 from tinyllm.store import open_store
 from tinyllm.store.recall import Recall
+from tinyllm.tools.mcp import withheld
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Reply, Request, Trace
 
@@ -187,7 +188,8 @@ class _Bench:
     async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator["Ask"]:
         tried = self.effective(graph)
         await self.workshop.fetch(tried, self.store, tenant=self.tenant, files=files)
-        parts = replace(self.workshop.parts(tried), memory=Recall(self.store))
+        parts = self.workshop.parts(tried)
+        parts = replace(parts, tools=withheld(parts.tools), memory=Recall(self.store))
         runs = await open_store("memory:")
 
         async def resolve(request: Request) -> Graph:

@@ -3,6 +3,7 @@
 Nothing is loaded or connected before it is used. Knows nothing about where graphs come from.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,14 @@ from tinyllm.errors import SettingsError
 from tinyllm.graph import Graph, Model, nearest
 from tinyllm.protocols import Backend, Parts, Router, Store, Tool
 from tinyllm.routing.bytext import ByText, from_bytes
-from tinyllm.settings import Settings
+from tinyllm.settings import Settings, trusted_servers
 from tinyllm.starter import shipped
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import Cost, ToolCall
 
 if TYPE_CHECKING:
     from tinyllm.backends.reading import ReaderBackend
+    from tinyllm.tools.mcp_client import Connection, Server
 
 BUILTIN = "builtin"  # models that ship
 LEARNED = "learned"  # models in the store: `reader-`, `router-` or `bytext-`, and the SHA-256 of the file
@@ -35,6 +37,7 @@ class Workshop:
         self._routers: dict[str, Router] = {}
         self._by_text: dict[str, ByText] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
+        self._servers: dict[str, Connection] = {}
 
     async def fetch(
         self, graph: Graph, store: Store, *, tenant: str = "local", files: Mapping[str, bytes] | None = None
@@ -93,6 +96,8 @@ class Workshop:
         for tool in self._tools.values():
             if hasattr(tool, "close"):
                 tool.close()
+        for server in self._servers.values():
+            await server.close()
 
     def _router(self, model: Model) -> Router:
         from tinyllm.backends.reader import LinearRouter
@@ -125,6 +130,8 @@ class Workshop:
         return self._tools[key]
 
     def _made(self, name: str, graph: Graph) -> Tool:
+        if graph.tools.get(name, "").startswith("mcp:"):
+            return self._remote(name, graph.tools[name])
         if name in graph.tools:
             return TOOLS["function"](graph.tools[name], name=name, folder=self._folder)
         if name == "lookup":
@@ -134,6 +141,27 @@ class Workshop:
                 )
             return TOOLS[name](self._settings.docs_dir)
         return TOOLS[name]()
+
+    def _remote(self, name: str, target: str) -> Tool:
+        """A tool of an MCP server, named as `mcp:SERVER/TOOL`."""
+        from tinyllm.tools.mcp import McpTool, trusted
+
+        server, _, tool = target.removeprefix("mcp:").partition("/")
+        if server not in self._servers:
+            self._servers[server] = trusted(mcp_server(server, self._settings), trusted_servers(os.environ))
+        return McpTool(name, tool, self._servers[server])
+
+
+def mcp_server(name: str, settings: Settings) -> "Server":
+    """The MCP server of that name in the settings. Raises SettingsError."""
+    from tinyllm.tools.mcp_client import Server
+
+    if name not in settings.mcp:
+        raise SettingsError(
+            f"the settings have no MCP server {name!r}",
+            hint=f"add [mcp.{name}] with its command or url to tinyllm.toml, then: tinyllm mcp trust {name}",
+        )
+    return Server(name, **settings.mcp[name].model_dump())
 
 
 def _fill(call: str, text: str) -> ToolCall | None:

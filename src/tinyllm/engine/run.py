@@ -144,6 +144,8 @@ class Run:
         self.odds: list[tuple[str, Mapping[str, float]]] = []
         self.cost = Cost()
         self.error: TinyLLMError | None = None
+        # What the caller's own tools said came from anywhere.
+        self.untrusted = any(turn.role == "tool" for turn in request.messages)
         self.budget = _tighter(request.budget, plan.graph)
         assert request.seed is not None and request.clock is not None  # `checked` sets both
         self.context = ToolContext(request.clock, request.seed, request.user, request.tenant)

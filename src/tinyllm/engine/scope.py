@@ -85,17 +85,23 @@ class NodeScope:
         return Completion("".join(parts), last.tool_calls, last.finish, last.cost or Cost(), last.scores)
 
     async def use(self, tool: Tool, call: ToolCall) -> ToolRun:
+        made = await self._used(tool, call)
+        # Whether it failed or not: a stranger's complaint is a stranger's words, too.
+        self.run.untrusted |= tool.spec.untrusted
+        self.run.emit("tool_called", self.node, tool_run_json(made))
+        return made
+
+    async def _used(self, tool: Tool, call: ToolCall) -> ToolRun:
+        if tool.spec.guarded and self.run.untrusted:
+            return ToolRun(call, None, f"{call.name!r} is not permitted any more: untrusted text was read")
         try:
             async with asyncio.timeout(self.run.engine.tool_seconds):
                 result = await tool.call(call.arguments, self.context)
         except ToolError as error:
-            made = ToolRun(call, None, _advice(error))
+            return ToolRun(call, None, _advice(error))
         except TimeoutError:
-            made = ToolRun(call, None, f"tool {call.name!r} hung for {self.run.engine.tool_seconds:g} s")
-        else:
-            made = ToolRun(call, result)
-        self.run.emit("tool_called", self.node, tool_run_json(made))
-        return made
+            return ToolRun(call, None, f"tool {call.name!r} hung for {self.run.engine.tool_seconds:g} s")
+        return ToolRun(call, result)
 
     async def park(self, reason: str) -> str:
         return await self.run.park(reason)

@@ -8,6 +8,7 @@ from typing import cast
 from tinyllm.errors import GraphError, ToolError
 from tinyllm.graph import Gate, Graph, Specialist, ToolNode, nearest
 from tinyllm.nodes.facts import told
+from tinyllm.nodes.fence import fenced
 from tinyllm.nodes.form import unmet
 from tinyllm.protocols import Candidate, Outcome, Parts, Scope
 from tinyllm.types import Completion, Message, Prompt, Sampling, ToolCall, ToolRun, ToolSpec
@@ -72,7 +73,7 @@ class SpecialistNode:
             if bad_rounds > BAD_ROUNDS:
                 return Outcome(failed=f"its call of {failures[-1].call.name!r} failed: {failures[-1].error}")
             messages.append(Message("assistant", completion.text, tool_calls=completion.tool_calls))
-            messages += [_result(run) for run in made]
+            messages += [self._result(run) for run in made]
         return Outcome(failed=f"it made {self.spec.turns} rounds of tool calls without an answer")
 
     def _prompt(self, messages: tuple[Message, ...], specs: Sequence[ToolSpec], scope: Scope) -> Prompt:
@@ -126,6 +127,13 @@ class SpecialistNode:
             return run
         return await scope.use(tool, call)
 
+    def _result(self, run: ToolRun) -> Message:
+        text = run.result.text if run.result is not None else f"error: {run.error}"
+        tool = self.tools.get(run.call.name)
+        if tool is not None and tool.spec.untrusted:
+            text = fenced(text)
+        return Message("tool", text, tool_call_id=run.call.id)
+
 
 class Direct:
     """Gives the question to a tool, as it stands or as a fixed call over its slots: no model, no cost.
@@ -163,8 +171,3 @@ class Direct:
         if call is None or call.name != self.spec.tool:
             raise ToolError(f"{self.spec.call!r} is no call of {self.spec.tool!r}")
         return call
-
-
-def _result(run: ToolRun) -> Message:
-    text = run.result.text if run.result is not None else f"error: {run.error}"
-    return Message("tool", text, tool_call_id=run.call.id)
