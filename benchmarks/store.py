@@ -1,7 +1,8 @@
 """What keeping a run costs: CPU, throughput and disk, by how many runs are kept at once; and opening, cold.
 
-python benchmarks/store.py              prints a table and writes benchmarks/store.json
-python benchmarks/store.py --postgres   measures a PostgreSQL server of its own (durable, on loopback) beside it
+python -m benchmarks.store              prints a table and writes benchmarks/store.json
+python -m benchmarks.store --postgres   the same with a PostgreSQL server of its own, durable and on loopback, beside
+                                        it, and writes benchmarks/store-postgres.json
 """
 
 import asyncio
@@ -121,7 +122,7 @@ def cold() -> dict[str, float]:
 
 def main() -> None:
     report: dict[str, Any] = {
-        "command": " ".join(["python benchmarks/store.py", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.store", *sys.argv[1:]]),
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
@@ -133,12 +134,16 @@ def main() -> None:
         "cold_cpu_seconds": cold(),
         "appending": {str(together): asyncio.run(appending(together)) for together in (1, 20, 200)},
     }
+    path = Path(__file__).with_suffix(".json")
     if "--postgres" in sys.argv:
+        from tests.support.postgres import postgres
+
+        path = path.with_stem("store-postgres")
         with postgres() as server:
             report["postgres"] = {
                 str(together): asyncio.run(appending(together, server.url)) for together in (1, 20, 200)
             }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    path.write_text(json.dumps(report, indent=2) + "\n")
     print("cold CPU seconds:", {name: round(value, 3) for name, value in report["cold_cpu_seconds"].items()})
     print("at once   runs/s  events/s  CPU ms/run  p50 ms  p99 ms   bytes")
     for together, figures in [*report["appending"].items(), *report.get("postgres", {}).items()]:

@@ -1,16 +1,23 @@
 """What docs/serving.md says is done, against a server of the starter network."""
 
 import json
+import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.conftest import home
 from tests.server.test_serve import served
+from tests.store.runs import a_run
 from tests.test_readme import ROOT, blocks, check_commands, check_program, read
+from tinyllm.server.metrics import HELP
+from tinyllm.settings import Settings
+from tinyllm.store import open_store
 
 __all__ = ["home"]  # fixture
 
@@ -44,7 +51,44 @@ def check_curl(text: str) -> None:
 
 def test_links_lead_somewhere_and_every_flag_of_serve_is_told() -> None:
     page = read(PAGE)
-    for link in ("settings.md",):
+    for link in ("settings.md", "running.md", "reliability.md"):
         assert f"]({link})" in page and (ROOT / "docs" / link).exists()
     for path in ("/v1/chat/completions", "/v1/models", "/api/chat", "/health"):
         assert path in page
+
+
+RUNBOOK = "docs/running.md"
+
+
+def test_what_the_runbook_names_exists() -> None:
+    page = read(RUNBOOK)
+    for language, _, text in blocks(RUNBOOK):
+        assert language == "sh"
+        check_commands(text.replace("docker compose run --rm tinyllm", "tinyllm"))
+    for command in re.findall(r"`(tinyllm [a-z][^`]*)`", page):
+        check_commands(command)
+    assert set(re.findall(r"`(tinyllm_\w+)", page)) <= set(HELP)
+
+
+def test_containers_are_given_settings_that_exist() -> None:
+    compose = yaml.safe_load(read("compose.yaml"))["services"]["tinyllm"]
+    check_commands(f"tinyllm {' '.join(compose['command'])}")
+    named = [*compose["environment"], *re.findall(r"TINYLLM_\w+(?==)", read("Dockerfile"))]
+    assert {name.removeprefix("TINYLLM_").split("__")[0].lower() for name in named} <= set(
+        Settings.model_fields
+    )
+
+
+async def test_a_copy_made_while_the_store_is_written_is_a_store(tmp_path: Path) -> None:
+    (backup,) = re.findall(r'sqlite3 store\.db "(.*)"', read(RUNBOOK))
+    store = await open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    await store.append("local", a_run("before"))
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute(backup.replace("backup.db", str(tmp_path / "backup.db")))
+    connection.close()
+    await store.append("local", a_run("after"))
+    await store.close()
+    restored = await open_store(f"sqlite:///{tmp_path / 'backup.db'}")
+    assert [run.run_id for run in await restored.runs()] == ["before"]
+    await restored.append("local", a_run("later"))
+    await restored.close()
