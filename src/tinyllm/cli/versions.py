@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def history(last: int, check: bool, network: str | None, as_json: bool) -> None:
     """Example: tinyllm history
 
-    Shows the versions of the network: how many nodes each has, how often its graded answers were wrong, what an
-    answer cost, and what was changed. `*` marks the one that answers now, `+` one that is on its way up.
+    Shows the versions of the network: how many nodes each has, how many of its graded answers failed (wrong or
+    refused), what an answer cost, and what was changed. `*` marks the one that answers now, `+` one that is on its way up.
     """
     chosen = settings(network=network)
     head, steps = with_store(partial(_read, settings=chosen, last=last, check=check))
@@ -68,7 +68,7 @@ async def _read(
 
 
 def _show(head: "Head", steps: "Sequence[Step]") -> None:
-    click.echo(f"{'':>5}  {'since':<16}  {'nodes':>5}  {'wrong':<20}  {'an answer costs':<16}  change")
+    click.echo(f"{'':>5}  {'since':<16}  {'nodes':>5}  {'failed':<20}  {'an answer costs':<16}  change")
     marks = {head.answering.revision: "*"} if head.answering else {}
     if head.rising:
         marks[head.revision] = "+"
@@ -76,7 +76,7 @@ def _show(head: "Head", steps: "Sequence[Step]") -> None:
         version = step.version
         now = marks.get(version.revision, "")
         nodes = "?" if step.nodes is None else step.nodes
-        line = f"{now:<1}{version.revision:>4}  {when(version.created)}  {nodes:>5}  {_wrong(step):<20}"
+        line = f"{now:<1}{version.revision:>4}  {when(version.created)}  {nodes:>5}  {_failed(step):<20}"
         click.echo(f"{line}  {_cost(step):<16}  {_change(version)}")
 
 
@@ -103,7 +103,7 @@ def when(created: float | None) -> str:
     return datetime.fromtimestamp(created or 0.0).isoformat(" ", "minutes")
 
 
-def _wrong(step: "Step") -> str:
+def _failed(step: "Step") -> str:
     if step.failure is None:
         return "nothing graded"
     low, high = step.interval
