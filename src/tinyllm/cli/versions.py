@@ -33,7 +33,8 @@ def history(last: int, check: bool, network: str | None, as_json: bool) -> None:
     """Example: tinyllm history
 
     Shows the versions of the network: how many nodes each has, how many of its graded answers failed (wrong or
-    refused), what an answer cost, and what was changed. `*` marks the one that answers now, `+` one that is on its way up.
+    refused), what an answer cost, and what was changed. `*` marks the one that answers now, `+` one that is on its
+    way up.
     """
     chosen = settings(network=network)
     head, steps = with_store(partial(_read, settings=chosen, last=last, check=check))
