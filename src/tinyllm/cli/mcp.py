@@ -3,11 +3,21 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinyllm.cli.output import json_flag, note, plain, print_json, settings
+from tinyllm.cli.output import (
+    json_flag,
+    network_flag,
+    no_store_flag,
+    note,
+    plain,
+    print_json,
+    settings,
+)
+from tinyllm.errors import SettingsError
 
 if TYPE_CHECKING:
     from tinyllm.tools.mcp_client import Server
@@ -41,7 +51,7 @@ def list_(as_json: bool) -> None:
         same = trust is not None and trust.reached == server.reached
         tools = trust.tools if trust is not None and same else ()
         state = "trusted" if same else "not trusted" if trust is None else "changed"
-        row = {
+        row: dict[str, Any] = {
             "name": name,
             "where": server.where,
             "state": state,
@@ -104,6 +114,30 @@ def distrust(name: str) -> None:
     if known.pop(name, None) is None:
         note(f"{name!r} was not trusted")
     write_trust(path, known)
+
+
+@mcp.command(short_help="Be an MCP server, over standard input and output.")
+@network_flag
+@no_store_flag
+def serve(network: str | None, no_store: bool) -> None:
+    """Example: tinyllm mcp serve --network starter
+
+    For programs that start their servers themselves. It offers `ask`, `feedback` and the network's own tools;
+    `tinyllm serve` offers the same at /mcp.
+    """
+    chosen = settings(network=network)
+    if find_spec("mcp") is None:
+        raise SettingsError("`tinyllm mcp serve` needs mcp", hint="pip install 'tinyllm-network[mcp]'")
+
+    async def run() -> None:
+        from tinyllm.cli.wiring import open_service
+        from tinyllm.server import Limits
+        from tinyllm.server.mcp import serve_stdio
+
+        async with open_service([chosen.network], chosen, Limits(), keep=not no_store) as service:
+            await serve_stdio(service)
+
+    asyncio.run(run())
 
 
 async def _listed(server: "Server") -> "Sequence[Offered]":

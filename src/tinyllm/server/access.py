@@ -107,7 +107,7 @@ def right_of(path: str) -> Right | None:
     """The right that a path needs; None for those that tell nothing."""
     if path in ("/health", "/ready", "/openapi.json"):
         return None
-    if path.startswith("/v1/") or path in OLLAMA:
+    if path.startswith("/v1/") or path == "/mcp" or path in OLLAMA:
         return "answer"
     return "feedback" if path == "/api/feedback" else "admin"
 

@@ -16,7 +16,7 @@ from tinyllm.engine import fold
 from tinyllm.errors import NotFound, SettingsError
 from tinyllm.grading import correction, thumb, verdicts
 from tinyllm.graph import nearest
-from tinyllm.protocols import Fact, RunRow, Ticket, TrialRow, Usage, Version
+from tinyllm.protocols import Fact, RunRow, Store, Ticket, TrialRow, Usage, Version
 from tinyllm.server.access import Caller
 from tinyllm.server.endpoint import whole_body
 from tinyllm.server.faults import BadParameter
@@ -75,6 +75,21 @@ class Promotion(BaseModel):
     reason: Text = "by hand"
 
 
+async def keep_feedback(store: Store, said: Feedback, caller: Caller) -> dict[str, JSON]:
+    """The grade that the caller gave a run, kept. Raises BadParameter, NotFound."""
+    if (said.good is None) == (said.answer is None):
+        raise BadParameter("say `good`, true or false, or give the right `answer`", "good")
+    trace = fold(await store.events(said.run_id, caller.tenant))
+    if said.answer is None:
+        grade = thumb(trace, caller.user, bool(said.good))
+    else:
+        grade = correction(trace, caller.user, said.answer)
+    new = await store.grade(grade, tenant=caller.tenant)
+    counts = verdicts(await store.grades(run_id=said.run_id, tenant=caller.tenant))
+    counted = counts.get(said.run_id, grade)
+    return {**asdict(grade), "new": new, "counts": counted.kind == grade.kind}
+
+
 def operations(service: Service) -> list[Operation]:
     """What can be done under `/api` that is this server's own."""
     store = service.store
@@ -89,18 +104,7 @@ def operations(service: Service) -> list[Operation]:
         return trace | {"grades": [asdict(grade) for grade in grades]}
 
     async def feedback(request: Request, caller: Caller) -> JSON:
-        said = await body(request, Feedback)
-        if (said.good is None) == (said.answer is None):
-            raise BadParameter("say `good`, true or false, or give the right `answer`", "good")
-        trace = fold(await store.events(said.run_id, caller.tenant))
-        if said.answer is None:
-            grade = thumb(trace, caller.user, bool(said.good))
-        else:
-            grade = correction(trace, caller.user, said.answer)
-        new = await store.grade(grade, tenant=caller.tenant)
-        counts = verdicts(await store.grades(run_id=said.run_id, tenant=caller.tenant))
-        counted = counts.get(said.run_id, grade)
-        return {**asdict(grade), "new": new, "counts": counted.kind == grade.kind}
+        return await keep_feedback(store, await body(request, Feedback), caller)
 
     async def grades(request: Request, caller: Caller) -> JSON:
         found = await store.grades(tenant=caller.tenant, limit=_limit(request))

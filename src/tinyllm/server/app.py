@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tinyllm.errors import BackendBusy, NotFound, TinyLLMError
@@ -22,6 +23,7 @@ from tinyllm.server.endpoint import Endpoint, Read, whole_body
 from tinyllm.server.faults import BadParameter, of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
 from tinyllm.server.live import TOPICS, Live
+from tinyllm.server.mcp import McpEndpoint, McpTools
 from tinyllm.server.messages import Chat, parsed
 from tinyllm.server.metrics import MEDIA, Gauges, Labels, Metrics
 from tinyllm.server.operations import EVENTS, LINES, Operation, described
@@ -40,6 +42,7 @@ class Named(BaseModel):
 def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
     """The application that serves. `started` is the Unix time that the models are said to be made at."""
     admission = Admission(service.limits.running, service.limits.waiting)
+    tools = McpTools(service, admission)
     ledger = Ledger(service.store, peers=service.peers)
     metrics = Metrics()
     live = Live(service.store, service.stopping, several=service.peers is not None)
@@ -148,7 +151,10 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
         Operation("GET", "/ready", "Whether it can answer", ready),
         Operation("GET", "/openapi.json", "This description", openapi),
     ]
-    routes = [operation.route for operation in operations]
+    routes = [
+        *(operation.route for operation in operations),
+        Route("/mcp", McpEndpoint(tools), methods=["POST"]),
+    ]
     handlers = {TinyLLMError: of_ours, HTTPException: of_http, Exception: of_surprise}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), access, ledger)
 
