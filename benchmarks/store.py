@@ -18,8 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.postgres import postgres
-
 from tinyllm.events import Event
 from tinyllm.store import open_store
 

@@ -78,13 +78,15 @@ class Postgres:
         Raises StoreBusy where it could not begin or the connection was lost, StoreError for anything else.
         """
         with self._mending(), self._writer.begun(_WRITING) as connection:
-            yield _Cursor(connection.cursor())
+            # Without a pipeline each statement waits for the server's answer: 400 times for 200 runs.
+            with connection.pipeline() as pipeline:
+                yield _Cursor(connection, pipeline)
             connection.commit()
 
     def read(self, query: Callable[[Cursor], T]) -> T:
         """What `query` finds in one unchanging view of the data. Raises StoreError."""
         with self._mending(), self._reader.begun(_READING) as connection:
-            return query(_Cursor(connection.cursor()))
+            return query(_Cursor(connection))
 
     def reclaim(self) -> None:
         """Make the space of deleted rows free for others; at the end of a table it goes back to the disk."""
@@ -161,7 +163,8 @@ class Postgres:
             told = f"the store {self._name!r}: {_first_line(error)}"
             if state in _HINTS:
                 raise StoreError(told, hint=_HINTS[state]) from error
-            if isinstance(error, psycopg.OperationalError):
+            lost = not isinstance(error, psycopg.errors.PipelineAborted)
+            if lost and isinstance(error, psycopg.OperationalError):
                 raise StoreBusy(told, hint=_AWAY) from error
             if isinstance(error, psycopg.DataError):
                 raise RequestError(told, hint=_NAME) from error
@@ -207,20 +210,29 @@ class _Line:
 
 
 class _Cursor:
-    """A cursor that reads `?` where the driver has `%s`."""
+    """A cursor that reads `?` where the driver has `%s`, and waits for the server where it is asked for results."""
 
-    def __init__(self, cursor: "psycopg.Cursor[Any]") -> None:
-        self._cursor = cursor
+    def __init__(
+        self, connection: "psycopg.Connection[Any]", pipeline: "psycopg.Pipeline | None" = None
+    ) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._cursor = connection.cursor()
 
     @property
     def rowcount(self) -> int:
+        if self._pipeline is not None:
+            self._pipeline.sync()
         return self._cursor.rowcount
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> None:
+        self._cursor = (
+            self._connection.cursor()
+        )  # another: in a pipeline, one would mix the results of two statements
         self._cursor.execute(_worded(sql), values)
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
-        self._cursor.executemany(_worded(sql), rows)
+        self._connection.cursor().executemany(_worded(sql), rows)
 
     def fetchone(self) -> Any:
         return self._cursor.fetchone()
