@@ -183,7 +183,7 @@ class Request:
     the Unix time that the run believes in; `forced` fixes the choice of the named nodes; None lets the engine
     decide and record. `tools` are the caller's own: calls of them go out with the reply, and `tool_choice` may
     ask for nothing else. An answer must be JSON of `json_schema`, where it is given. `model` names the network
-    that is asked, where there is more than one.
+    that is asked, where there is more than one. Without `learn` the run is kept, but neither graded nor learned from.
     """
 
     messages: tuple[Message, ...]
@@ -200,6 +200,7 @@ class Request:
     seed: int | None = None
     clock: float | None = None
     forced: Mapping[str, str] = field(default_factory=dict)
+    learn: bool = True
 
     @property
     def text(self) -> str:

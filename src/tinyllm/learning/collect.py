@@ -34,6 +34,7 @@ async def collect(
     progress: Callable[[int, int], None] | None = None,
 ) -> Collected:
     """Grade a share of the latest `limit` runs, each once by each grader; `progress` is told (done, of how many).
+    Those not to be learned from are left out.
 
     What a person answered (a settled ticket) is a run's reference, and is graded whatever the share. Stopped
     at any moment, the same call goes on where it stopped. Raises StoreError.
@@ -58,9 +59,11 @@ async def collect(
     async def worker() -> None:
         nonlocal finished
         for run, left in waiting:
-            trace = fold(await store.events(run.run_id, tenant))
+            events = await store.events(run.run_id, tenant)
+            trace = fold(events)
             context = ToolContext(run.clock, run.seed, run.user, tenant)
-            for grader in left:
+            learn = events[0].data.get("request", {}).get("learn", True)
+            for grader in left if learn else ():
                 if failures[grader.name] >= PATIENCE:
                     continue
                 try:

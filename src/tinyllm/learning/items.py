@@ -69,7 +69,8 @@ def group_of(text: str) -> str:
 
 
 async def gather(store: Store, *, tenant: str = "local", limit: int = 1000) -> list[Item]:
-    """The graded runs among the latest `limit`, oldest first. Raises StoreError."""
+    """The graded runs among the latest `limit`, oldest first, but for those not to be learned from. Raises
+    StoreError."""
     rows = [row for row in await store.runs(tenant=tenant, limit=limit) if row.status is not None]
     latest = {row.run_id for row in rows}
     grades = [grade for grade in await store.grades(tenant=tenant) if grade.run_id in latest]
@@ -80,7 +81,8 @@ async def gather(store: Store, *, tenant: str = "local", limit: int = 1000) -> l
         if row.run_id in counting:
             events = await store.events(row.run_id, tenant)
             request, grade = request_of(events), counting[row.run_id]
-            items.append(Item(request, fold(events), grade, group_of(row.question), row.created))
+            if request.learn:
+                items.append(Item(request, fold(events), grade, group_of(row.question), row.created))
     return items
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tinyllm.server.access import Caller
+from tinyllm.server.background import is_background
 from tinyllm.server.faults import BadParameter
 from tinyllm.types import JSON, Message, Request, Role, SamplingWish, ToolCall, ToolChoice, ToolSpec
 
@@ -59,13 +60,15 @@ def _as_list(value: Any) -> Any:
 
 
 class Extra(BaseModel):
-    """What only this server understands, under the key `tinyllm`."""
+    """What only this server understands, under the key `tinyllm`. Left out, `learn` is as the prompt looks: what
+    chat programs ask on their own behalf is not learned from."""
 
     model_config = ConfigDict(extra="forbid")
 
     session: str | None = Field(default=None, max_length=200)
     quality: float | None = Field(default=None, ge=0, le=1)
     forced: dict[str, str] = Field(default_factory=dict)
+    learn: bool | None = None
 
 
 class Wishes(BaseModel):
@@ -222,6 +225,7 @@ def requests_of(
     wishes: Wishes, request: Request, caller: Caller, sampling: SamplingWish
 ) -> tuple[Request, ...]:
     """One request for each answer that is wanted; each has another seed, so that they can differ."""
+    learn = wishes.tinyllm.learn
     request = replace(
         request,
         sampling=sampling,
@@ -232,6 +236,7 @@ def requests_of(
         forced=wishes.tinyllm.forced,
         seed=wishes.seed,
         budget=caller.budget,
+        learn=not is_background(request.messages) if learn is None else learn,
     )
     if not wishes.n or wishes.n == 1:
         return (request,)
