@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-FEWEST = 40  # outcomes of a route, of two routes at least, from which a text can tell anything
+FEWEST = (
+    40  # outcomes of a route, of two routes at least, and texts with two outcomes, that can tell anything
+)
 
 Outcome = tuple[str, str, bool]  # a text, the route that it took, and whether that was right
 
@@ -42,11 +44,12 @@ def fit(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Fitted | None:
     for text, label, right in outcomes:
         scores[place[text], column[label]] = right
         tried[place[text], column[label]] = True
-    if (tried.sum(axis=0) >= FEWEST).sum() < 2:
+    both = tried.sum(axis=1) > 1
+    if (tried.sum(axis=0) >= FEWEST).sum() < 2 or both.sum() < FEWEST:
         return None
     texts = list(place)
     told = held_out(texts, scores, tried)
-    if not _helps(told, scores, tried):
+    if not _helps(told[both], scores[both], tried[both]):
         return None
     model = train(texts, labels, scores, tried)
     by_text = {
@@ -57,22 +60,15 @@ def fit(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Fitted | None:
 
 
 def _helps(told: "Array", scores: "Array", tried: "Array") -> bool:
-    """Whether what is told is nearer to how routes differed on a text, by more than a standard error.
-
-    Only texts of which two outcomes are known can say so.
-    """
+    """Whether what is told is nearer to how routes differed on a text, by more than a standard error."""
     import numpy as np
 
-    both = tried.sum(axis=1) > 1
-    if both.sum() < 2:
-        return False
-    on = tried[both]
     always = np.where(tried, scores, 0).sum(axis=0) / np.maximum(tried.sum(axis=0), 1)
 
     def missed(worth: "Array") -> "Array":
-        wrong = np.where(on, scores[both] - worth, 0.0)
-        wrong -= np.where(on, wrong.sum(axis=1, keepdims=True) / on.sum(axis=1, keepdims=True), 0.0)
+        wrong = np.where(tried, scores - worth, 0.0)
+        wrong -= np.where(tried, wrong.sum(axis=1, keepdims=True) / tried.sum(axis=1, keepdims=True), 0.0)
         return np.asarray((wrong**2).sum(axis=1))
 
-    nearer = missed(always) - missed(always + told[both])
+    nearer = missed(always) - missed(always + told)
     return bool(nearer.mean() > nearer.std() / len(nearer) ** 0.5)
