@@ -1,6 +1,7 @@
 """`tinyllm serve`: the network over HTTP."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -178,14 +179,18 @@ async def _serve(sock: socket.socket, what: _What, begun: Begun, folder: Path | 
     from tinyllm.cli.wiring import open_service
     from tinyllm.server import Peers, build_app
     from tinyllm.server.log import logging
+    from tinyllm.server.spans import exporting
 
-    async with open_service(what.networks, what.settings, what.limits, keep=what.keep) as service:
-        if folder is not None:
-            service = replace(service, peers=Peers(folder))
-        app = build_app(service, what.access, started=time.time())
-        if what.log:
-            service.watchers.append(logging(click.echo))
-        return await _run(app, sock, lambda server: begun(server, service.default), service.stopping)
+    with exporting(os.environ) as spans:
+        async with open_service(what.networks, what.settings, what.limits, keep=what.keep) as service:
+            if folder is not None:
+                service = replace(service, peers=Peers(folder))
+            app = build_app(service, what.access, started=time.time())
+            if what.log:
+                service.watchers.append(logging(click.echo))
+            if spans is not None:
+                service.watchers.append(spans)
+            return await _run(app, sock, lambda server: begun(server, service.default), service.stopping)
 
 
 async def _run(
