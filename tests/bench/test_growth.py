@@ -103,6 +103,7 @@ def test_a_short_life_is_told_whole(report: dict[str, Any]) -> None:
     assert report["sealed"]["before"] == run["points"][0]["seen"]
     assert set(report["networks"]) == {
         "before", "after", "one_reader", "larger", "fine_tuned", "retrieval", "hand_made",
+        "unproven",
     }  # fmt: skip
     sizes = {name: control["parameters"] for name, control in run["controls"].items()}
     assert sizes["larger"] > 1.5 * sizes["one_reader"]

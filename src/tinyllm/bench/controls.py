@@ -1,6 +1,7 @@
 """What growth is compared with: other uses of the same solved requests, and of as many operations of training.
 
-Each control learns from the requests that proposals were made from, with the calls that search finds for them.
+Each learns from the requests that the network's last change was made from, with the calls that search finds for
+them; one learns from all that was graded, as nothing needs to be kept back where nothing is proven.
 """
 
 import json
@@ -33,6 +34,7 @@ class Control:
 
 async def controls(
     items: Sequence[Item],
+    graded: Sequence[Item],
     base: Graph,
     bench: LearnedBench,
     first: Linear,
@@ -45,21 +47,27 @@ async def controls(
 
     `larger` is the binary logarithm of how much wider one of them is.
     """
-    targets = await find_calls(items, bench.ops, bench.tools)
-    refused = [find(item.request.text) for item in items if item.reference == REFUSED]
-    solved = [(target.slots, target.call) for target in targets] + [(slots, REFUSE) for slots in refused]
+    solved, every = await _solved(items, bench), await _solved(graded, bench)
     new = [
         (slots, call) for slots, call in solved if bench.ops[call.split()[0]].tool not in ("", "calculator")
     ]
     old = [(example.slots, example.call) for example in before]
-    made = varied(solved, bench.ops, Random(seed))
+    made, all_made = (varied(one, bench.ops, Random(seed)) for one in (solved, every))
     return [
         _reader("one_reader", [*old, *made], first, macs, bench, seed),
         _larger([*old, *made], first.bits + larger, bench, seed),
         _reader("fine_tuned", varied(new, bench.ops, Random(seed)), first, macs, bench, seed),
         _retrieval([*old, *solved], bench),
         _hand_made(solved, base, bench, seed),
+        _reader("unproven", [*old, *all_made], first, macs, bench, seed),
     ]
+
+
+async def _solved(items: Sequence[Item], bench: LearnedBench) -> list[Example]:
+    """The requests with the calls that answer them, or that refuse."""
+    targets = await find_calls(items, bench.ops, bench.tools)
+    refused = [find(item.request.text) for item in items if item.reference == REFUSED]
+    return [(target.slots, target.call) for target in targets] + [(slots, REFUSE) for slots in refused]
 
 
 def _reader(

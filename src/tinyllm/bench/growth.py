@@ -86,7 +86,8 @@ async def _lives(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict
     )
     others = {}
     exams = {"before": life.start, "after": life.exam}
-    for control in await controls(life.solved, base, bench, first, before, life.macs, seed, plan.larger):
+    solved, graded = life.solved or life.graded, life.graded
+    for control in await controls(solved, graded, base, bench, first, before, life.macs, seed, plan.larger):
         exams[control.name] = await examine(control.graph, bench, sealed)
         others[control.name] = row(plan.requests, exams[control.name], life.start) | {
             "training_macs": control.macs,
@@ -102,6 +103,7 @@ async def _lives(plan: Plan, seed: int, bench: LearnedBench, tell: Tell) -> dict
         shorter["one_kind"] = await _one_kind(plan, seed, skills, base, bench)
     return {
         "seed": seed,
+        "learned_from": {"network": len(solved), "unproven": len(graded)},
         "points": life.points,
         "versions": life.versions,
         "controls": others,

@@ -52,7 +52,7 @@ class Exam:
 class Life:
     """What became of a network: its head, a point after each cycle, its versions and its last exam.
 
-    `solved` is the traffic that its proposals could be made from in the end, `macs` what training took.
+    `solved` is the traffic that its last change was made from, `graded` all of it, `macs` what training took.
     """
 
     head: Graph
@@ -61,6 +61,7 @@ class Life:
     points: list[dict[str, Any]] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
     solved: Sequence[Item] = ()
+    graded: Sequence[Item] = ()
     macs: int = 0
     seconds: float = 0.0
 
@@ -117,15 +118,18 @@ async def live(
                 life.exam = await examine(_winner(one), bench, sealed)
                 life.versions.append(_version(one, life.exam, done))
         life.head = (await head_of(store, base)).graph
+        life.graded = await gather(store, limit=len(stream))
+        if any(one.version for one in cycle.rounds):
+            parts = turned(life.graded, base.name, await store.trials(base.name))
+            life.solved = among(parts, base.name, "propose")
         life.points.append(
             row(done, life.exam, first)
             | {"reason": cycle.reason, "clusters": len(cycle.clusters), "nmi": _nmi(cycle.clusters, kinds)}
             | {"training_macs": proposer.macs, "edits_per_100": round(100 * len(life.versions) / done, 3)}
         )
         tell(done)
-    graded = turned(await gather(store, limit=len(stream)), base.name, await store.trials(base.name))
     await store.close()
-    life.solved, life.macs = among(graded, base.name, "propose"), proposer.macs
+    life.macs = proposer.macs
     life.seconds = round(time.perf_counter() - began, 1)
     return life
 

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tinyllm.grading import node_of
+from tinyllm.grading import REFUSED, node_of
 from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, successors
 from tinyllm.graph.spec import Next, Route
 from tinyllm.learning.items import Item
@@ -38,12 +38,15 @@ class Expansion:
     tools: Mapping[str, Tool]
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
-        items = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
+        worth = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
+        items = {item.trace.run_id: item for item in findings.items if item.by is None} | worth
         failed = [item for item in items.values() if not item.passed]
         new: defaultdict[str, list[Target]] = defaultdict(list)
         for target in await find_calls(failed, self.ops, self.tools):
             new[self.ops[target.op].tool].append(target)
-        wanted = sorted((tool for tool in new if len(new[tool]) >= FEWEST), key=lambda tool: -len(new[tool]))
+        # What fails of other kinds is not worth a specialist, but one learns from it; not from one user's word.
+        many = Counter({tool: sum(t.item.trace.run_id in worth for t in own) for tool, own in new.items()})
+        wanted = [tool for tool, count in many.most_common() if count >= FEWEST]
         if not wanted or len(successors(findings.head.nodes[findings.head.entry])) != 1:
             return []
         rivals = [wanted] if len(wanted) == 1 else [wanted, wanted[:1]]
@@ -60,8 +63,15 @@ class Expansion:
         trained: dict[str, Trained] = {}
         for tool in new:
             name = _name(tool)
-            others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
-            trained[name] = train_reader(kinds[name], others, self.ops, seed=seed)
+            # What the old way answers with the same tool is no kind to refuse, though it goes on going there.
+            own = [*kinds[name], *((s, call) for s, call in kinds[BEFORE] if self._of(call, tool))]
+            others = [
+                slots
+                for kind, examples in kinds.items()
+                for slots, call in examples
+                if kind != name and not self._of(call, tool)
+            ]
+            trained[name] = train_reader(own, others, self.ops, seed=seed)
             done = sorted({call.split()[0] for _, call in kinds[name]})
             routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
             nodes[name] = Specialist(
@@ -85,16 +95,24 @@ class Expansion:
         )
 
     def _known(self, items: Iterable[Item], routes: Iterable[str]) -> dict[str, list[Example]]:
-        """What the head answers rightly, by the route that it takes, with the call that a specialist made."""
+        """What the head answers rightly, by the route that it takes, with the call that was made.
+
+        Of what the old way answers a part needs no call, and what is to be refused is the old way's.
+        """
         known: dict[str, list[Example]] = {route: [] for route in routes}
         for item in items:
             if item.passed:
                 node, slots = node_of(item.trace), find(item.request.text)
                 route = node if node in known else BEFORE
-                call = REFUSE if route == BEFORE else call_made(item, slots, self.ops)
-                if call is not None:
-                    known[route].append((slots, call))
+                call = call_made(item, slots, self.ops)
+                if call is not None or route == BEFORE:
+                    known[route].append((slots, call or REFUSE))
+            elif item.reference == REFUSED and item.by is None:
+                known[BEFORE].append((find(item.request.text), REFUSE))
         return known
+
+    def _of(self, call: str, tool: str) -> bool:
+        return self.ops[call.split()[0]].tool == tool
 
 
 def call_made(item: Item, slots: Slots, ops: Ops) -> str | None:

@@ -18,7 +18,7 @@ BITS = 15
 COPIES = 6  # varied copies of a request, beside itself
 DROPPED = 0.25  # of the words of a copy
 EPOCHS = 8
-REFUSAL_WEIGHT = 0.3  # of a refused example: there are many, and they are easy
+REFUSAL_WEIGHT = 0.1  # of a refused example: the router sends few such requests
 _ENDS = ("", "", "?", "?", ".", "!")
 _MANNERS = ("hey", "hi", "hello", "ok", "okay", "so", "um", "please", "thanks", "alright")
 
