@@ -26,13 +26,13 @@ from tinyllm.cli.main import cli
 from tinyllm.cli.wiring import NODE_TOOLS
 from tinyllm.errors import GraphError
 from tinyllm.graph import parse, spec
-from tinyllm.settings import Settings, read_settings
+from tinyllm.settings import McpSettings, Settings, read_settings
 
 ROOT = Path(__file__).parents[1]
 REWRITE = "if what is said now is right, `python -m tests.test_readme` writes it into the pages"
 PAGES = [
     "README.md",
-    *(f"docs/{page}.md" for page in ("network-file", "settings", "grades", "learning", "memory")),
+    *(f"docs/{page}.md" for page in ("network-file", "settings", "grades", "learning", "mcp", "memory")),
     "docs/lab/README.md",
 ]
 
@@ -156,6 +156,8 @@ def test_every_setting_is_described() -> None:
     page = read("docs/settings.md")
     options = {name for kind in KINDS.values() for name in kind()[0].model_fields}
     assert not [name for name in [*Settings.model_fields, *KINDS, *options] if f"`{name}`" not in page]
+    servers = read("docs/mcp.md")
+    assert not [name for name in McpSettings.model_fields if f"| `{name}` |" not in servers]
 
 
 def test_links_lead_somewhere() -> None:
