@@ -1,5 +1,6 @@
 """The network as an MCP server, asked by the official client over HTTP and over standard input and output."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,32 @@ def test_over_http_there_is_one_way_in(pair: Running) -> None:
     foreign = pair.post("/mcp", INITIALIZE, Origin="http://evil.example", **ACCEPT)
     assert foreign.status_code == 403
     assert pair.post("/mcp", INITIALIZE, **ACCEPT).json()["result"]["serverInfo"]["name"] == "tinyllm"
+
+
+CALL = {"jsonrpc": "2.0", "id": 3, "method": "tools/call"}
+MALFORMED: list[bytes] = [
+    b"",
+    b"[" * 20_000,
+    b"[]",
+    b"\xff\xfe",
+    b'{"jsonrpc": "2.0"}',
+    json.dumps({**INITIALIZE, "params": {"protocolVersion": [], "capabilities": 7}}).encode(),
+    json.dumps({**CALL, "params": {"name": None}}).encode(),
+    json.dumps({**CALL, "params": {"name": "ask", "arguments": []}}).encode(),
+    json.dumps({**CALL, "params": {"name": "ask", "arguments": {"question": {}}}}).encode(),
+    json.dumps({**CALL, "params": {"name": "calculator", "arguments": {"expression": "\ud800"}}}).encode(),
+    json.dumps({**CALL, "params": {"name": "x" * 5000}}).encode(),
+]
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28", "none"])
+def test_malformed_messages_break_nothing(pair: Running, version: str) -> None:
+    for body in MALFORMED:
+        headers = {**ACCEPT, "Content-Type": "application/json", "MCP-Protocol-Version": version}
+        assert httpx.post(f"{pair.url}/mcp", content=body, headers=headers, timeout=30).status_code < 500, (
+            body
+        )
+    assert httpx.get(f"{pair.url}/health").status_code == 200
 
 
 @pytest.fixture

@@ -99,6 +99,16 @@ def test_schema_from_the_signature(folder: Path) -> None:
     assert Function("user_tools:area", name="rectangle", folder=folder).spec.name == "rectangle"
 
 
+def test_marks_of_the_function(folder: Path) -> None:
+    (folder / "marked_tools.py").write_text(
+        "def page() -> str:\n    return ''\n\npage.untrusted = page.guarded = True\n", encoding="utf-8"
+    )
+    spec = Function("marked_tools:page", folder=folder).spec
+    assert (spec.repeatable, spec.untrusted, spec.guarded) == (False, True, True)
+    spec = Function("user_tools:area", folder=folder).spec
+    assert (spec.untrusted, spec.guarded) == (False, False)
+
+
 def test_results(folder: Path) -> None:
     def tool(name: str) -> Function:
         return Function(f"user_tools:{name}", folder=folder)

@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, get_type_hints
@@ -29,7 +30,8 @@ class Function:
 
     `name` is the tool's (the function's where None), `folder` is searched for the module first, `seconds` is
     the limit of one call. What it returns must be JSON; a ToolResult is passed on as it is. A function whose
-    attribute `repeatable` is True (the same call gives the same and changes nothing) is recomputed by gates.
+    attribute `repeatable` is True (the same call gives the same and changes nothing) is recomputed by gates; what
+    `untrusted` and `guarded` mean is said at ToolSpec.
     Raises GraphError where the module, the function or its signature does not do.
     """
 
@@ -41,11 +43,16 @@ class Function:
         self._running = 0
         self._model, self._names = _arguments(target, self._function)
         purpose = inspect.getdoc(self._function) or f"Calls {target}."
-        self.spec = describe(
-            name or target.partition(":")[2],
-            purpose.partition("\n\n")[0],
-            self._model,
-            repeatable=getattr(self._function, "repeatable", False) is True,
+        spec = describe(name or target.partition(":")[2], purpose.partition("\n\n")[0], self._model)
+
+        def marked(mark: str) -> bool:
+            return getattr(self._function, mark, False) is True
+
+        self.spec = replace(
+            spec,
+            repeatable=marked("repeatable"),
+            untrusted=marked("untrusted"),
+            guarded=marked("guarded"),
         )
 
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
