@@ -242,15 +242,6 @@ def test_abacus_numbers_the_digits_of_every_number():
     assert abacus(tokens, 5, torch.tensor([1, 2, 3, 4, 5, 9])).tolist() == [[3, 0, 0], [1, 2, 3]]
 
 
-def test_abacus_ids_are_shifted_in_training_alone(sharp, ids):
-    model = sharp(config(position="abacus", digits=(1, 2, 3, 4), shift=6))
-    assert model.position.abacus.weight.shape == (32 + 6 + 1, 32)
-    assert torch.equal(model.eval()(ids)[0], model(ids)[0])
-    torch.manual_seed(0)
-    seen = {tuple(model.train()(ids[:1])[0][0, -1].tolist()) for _ in range(60)}
-    assert len(seen) == 7 and tuple(model.eval()(ids[:1])[0][0, -1].tolist()) in seen
-
-
 def test_sinusoids_are_sines_and_cosines_of_the_position():
     table = sinusoids(50, 6)
     assert table.shape == (50, 6)
@@ -280,8 +271,6 @@ def test_the_weights_of_recurrent_models_come_from_the_seed_alone():
         ({"window": 0}, "window must be"),
         ({"position": "abacus"}, "digits"),
         ({"digits": (1,)}, "digits"),
-        ({"shift": 3}, "shift"),
-        ({"position": "abacus", "digits": (1,), "shift": -1}, "shift"),
     ],
 )
 def test_a_config_that_cannot_work_says_why(wrong, message):

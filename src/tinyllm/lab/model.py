@@ -28,8 +28,7 @@ class Config:
     `mixer` names one mixer or several that the layers take in turn (`gru bahdanau`), `position` one code or
     several. `window` is how many positions attention or the fixed window sees, itself included; `digits` are
     the token ids that abacus positions number; `pauses` adds the vector that pause slots need. While training,
-    `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014), and abacus positions
-    are moved by a number from 0 to `shift`, another one for each sequence.
+    `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014).
     """
 
     vocab: int
@@ -49,7 +48,6 @@ class Config:
     causal: bool = True
     window: int | None = None
     digits: tuple[int, ...] = ()
-    shift: int = 0
     pauses: bool = False
     dropout: float = 0.0
 
@@ -77,8 +75,6 @@ class Config:
             raise ValueError(f"window must be 1 or more where a mixer has one, not {self.window}")
         if ("abacus" in self.position.split()) != bool(self.digits):
             raise ValueError("abacus positions and `digits` (the token ids of digits) need each other")
-        if self.shift < 0 or (self.shift and not self.digits):
-            raise ValueError(f"shift must be 0 or more, and moves only abacus positions: {self.shift}")
 
     @property
     def head_dim(self) -> int:

@@ -68,8 +68,7 @@ class Position(nn.Module):
         super().__init__()
         kinds = config.position.split()
         self.learned = nn.Embedding(config.context, config.width) if "learned" in kinds else None
-        self.abacus = nn.Embedding(config.context + config.shift + 1, config.width) if config.digits else None
-        self.shift = config.shift
+        self.abacus = nn.Embedding(config.context + 1, config.width) if "abacus" in kinds else None
         waves = sinusoids(config.context, config.width) * 0.02 if "sinusoidal" in kinds else None
         self.register_buffer("wave", waves, persistent=False)  # as small as the embeddings that it joins
         self.register_buffer("digits", torch.tensor(config.digits, dtype=torch.long), persistent=False)
@@ -83,8 +82,5 @@ class Position(nn.Module):
         if self.wave is not None:
             x = x + self.wave[order(tokens, past)]
         if self.abacus is not None:
-            ids = abacus(tokens, past, self.digits)  # (B, T)
-            if self.training and self.shift:  # large ids are learned from short numbers (McLeish et al. 2024)
-                ids = ids + torch.randint(self.shift + 1, (len(ids), 1)).to(ids.device)
-            x = x + self.abacus(ids)
+            x = x + self.abacus(abacus(tokens, past, self.digits))
         return x

@@ -1,7 +1,6 @@
-"""Sequences into sequences: adding, reversing with and without attention, recalling what came long ago.
+"""Sequences into sequences: reversing with and without attention, recalling what came long ago.
 
-Problems are drawn afresh for every epoch; those that figures come from never are trained on (there are so
-many strings of 30 letters that chance alone sees to it).
+Problems are drawn afresh all the time; there are so many strings of 30 letters that those tested are new ones.
 """
 
 import random
@@ -14,7 +13,7 @@ import torch
 
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.letters import Letters, share_interval
+from tinyllm.lab.letters import Letters
 from tinyllm.lab.model import Model
 from tinyllm.lab.pair import Pair
 from tinyllm.lab.runs.fitting import fit, shaped
@@ -35,47 +34,6 @@ REMEMBERING: dict[str, dict[str, Any]] = {
 }
 
 
-def addition(folder: Folder) -> dict[str, Any]:
-    """`seq2seq-addition`: sums of three-digit numbers, the answer's last digit first."""
-    tested = folder.config["tested"]
-    problems, draw = sums(folder.seed, tested)
-    letters = Letters("0123456789+=")
-    model = _pair(folder, letters, problems[0], mixer="attention", reads="attention cross")
-    right = _learn(folder, model, letters, draw, problems, "")
-    _, exact = folder.curve("dev", "exact")
-    figures = {
-        "accuracy": exact[-1],
-        "accuracy_interval": share_interval(exact[-1], tested),
-        "tested": tested,
-    }
-    picture, plot = axes("step", "share right")
-    plot.plot(*folder.curve("dev", "exact"), label="whole sums")
-    plot.plot(*folder.curve("dev", "symbols"), label="digits")
-    plot.legend()
-    folder.plot("accuracy", picture)
-    wrong = [
-        f"{source}{target[::-1]}" for (source, target), good in zip(problems, right, strict=True) if not good
-    ]
-    return folder.finish(figures | {"parameters": _size(model)}, wrong=wrong[:20])
-
-
-def sums(seed: int, tested: int) -> tuple[list[Problem], Draw]:
-    """As many sums as are `tested`, no two alike, and a function that draws any others."""
-    held = set(random.Random(seed - 1).sample(range(1000**2), tested))
-
-    def draw(chance: random.Random) -> Problem:
-        while (pair := chance.randrange(1000**2)) in held:
-            pass
-        return _sum(pair)
-
-    return list(map(_sum, sorted(held))), draw
-
-
-def _sum(pair: int) -> Problem:
-    one, other = divmod(pair, 1000)
-    return f"{one:03}+{other:03}=", f"{one + other:04}"[::-1]
-
-
 def reverse(folder: Folder) -> dict[str, Any]:
     """`seq2seq-reverse`: letters backwards, by a decoder that attends and by one that is given one vector."""
     length, tested = folder.config["length"], folder.config["tested"]
@@ -89,7 +47,7 @@ def reverse(folder: Folder) -> dict[str, Any]:
     problems = [draw(chance) for _ in range(tested)]
     figures: dict[str, Any] = {}
     for part in ("attention", "fixed"):
-        model = _pair(folder, letters, problems[0], fixed=part == "fixed", mixer="gru", reads="gru bahdanau")
+        model = _pair(folder, letters, problems[0], fixed=part == "fixed")
         _learn(folder, model, letters, draw, problems, part)
         for what in ("symbols", "exact"):
             figures[f"{part}_{what}"] = folder.curve(f"{part} dev", what)[1][-1]
@@ -168,21 +126,19 @@ def _share(model: Model, problems: Sequence[Sequence[int]]) -> float:
     return float((logits[:, -1].argmax(-1) == ids[:, -1]).float().mean())
 
 
-def _pair(
-    folder: Folder, letters: Letters, problem: Problem, mixer: str, reads: str, fixed: bool = False
-) -> Pair:
-    """An encoder of `mixer` and a decoder that `reads` what it made, for problems as long as this one."""
+def _pair(folder: Folder, letters: Letters, problem: Problem, fixed: bool) -> Pair:
+    """A recurrent encoder, and a decoder that reads what it made, for problems as long as this one."""
     source, target = map(len, problem)
     shape = shaped(folder, len(letters), source + target)
-    encoder = Model(replace(shape, mixer=mixer, causal=mixer != "attention", tied=True), seed=folder.seed)
-    decoder = Model(replace(shape, mixer=reads), seed=folder.seed + 1)
+    encoder = Model(replace(shape, mixer="gru", tied=True), seed=folder.seed)
+    decoder = Model(replace(shape, mixer="gru bahdanau"), seed=folder.seed + 1)
     return Pair(encoder, decoder, source, fixed)
 
 
 def _learn(
     folder: Folder, model: Pair, letters: Letters, draw: Draw, problems: Sequence[Problem], part: str
-) -> list[bool]:
-    """Which of `problems` the model gets right in the end; shares right on the way are the curve `dev`."""
+) -> None:
+    """Train the model; the shares of `problems` that it gets right on the way, and in the end, are curve `dev`."""
 
     def examples(epoch: int) -> list[Example]:
         chance = random.Random(f"{folder.seed} {epoch}")
@@ -193,16 +149,12 @@ def _learn(
         torch.tensor([letters.encode(text) for text in texts]) for texts in zip(*problems, strict=True)
     )
 
-    def right() -> torch.Tensor:  # (problems, symbols), boolean
-        return model.write(sources.to(model.embed.weight.device), targets.shape[1]).cpu() == targets
-
     def look(step: int) -> None:
-        symbols = right()
-        shares = {"symbols": float(symbols.float().mean()), "exact": float(symbols.all(1).float().mean())}
-        folder.log(f"{part} dev".strip(), step, **shares)
+        right = model.write(sources.to(model.embed.weight.device), targets.shape[1]).cpu() == targets
+        shares = {"symbols": float(right.float().mean()), "exact": float(right.all(1).float().mean())}
+        folder.log(f"{part} dev", step, **shares)
 
     fit(folder, model, examples, look, part)
-    return right().all(1).tolist()
 
 
 def _size(model: torch.nn.Module) -> int:
