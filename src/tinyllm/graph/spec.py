@@ -27,7 +27,7 @@ def _name(value: str) -> str:
 
 def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
     rise = all(one < other for one, other in pairwise(shares))
-    if not (shares and 0 <= shares[0] and shares[-1] == 1 and rise):
+    if not (shares and shares[0] >= 0 and shares[-1] == 1 and rise):
         raise ValueError("the shares rise from 0 or more, and end with 1: [0, 0.1, 1]")
     return shares
 
