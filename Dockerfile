@@ -7,9 +7,10 @@ RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[serve,postgres]'
 
 FROM python:3.13-slim-bookworm
 RUN useradd --create-home --uid 10001 tiny && install -d -o tiny /data
+# hadolint ignore=DL3013
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --find-links=/wheels 'tinyllm-network[serve,postgres]'
-USER tiny
+USER 10001
 WORKDIR /data
 VOLUME /data
 # Another process of the same user may read the keys, so they lie with the data, not in the image.

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test check containers clean
+.PHONY: demo test check clean
 
 demo: $(VENV)/installed
 	$(BIN)/tinyllm demo
@@ -21,11 +21,6 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
-
-# Needs Node.js, and the registry of its packages.
-containers:
-	npx --yes dockerfile-utils@0.16.3 lint Dockerfile
-	npx --yes dclint@3.1.0 compose.yaml
 
 clean:
 	rm -rf $(VENV)
