@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 
 from tests.cli.conftest import home
 from tests.server.conftest import NETWORK, big, small
@@ -140,7 +140,7 @@ async def test_with_keys_everybody_asks_in_their_own_name(keyed: Running) -> Non
     async def asked(name: str, tool: str, arguments: dict[str, Any]) -> Any:
         headers = {"Authorization": f"Bearer secret of {name}"}
         async with (
-            create_mcp_http_client(headers) as http,
+            httpx2.AsyncClient(headers=headers) as http,
             Client(streamable_http_client(f"{keyed.url}/mcp", http_client=http)) as client,
         ):
             return await client.call_tool(tool, arguments)

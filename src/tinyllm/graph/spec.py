@@ -272,10 +272,10 @@ class Edge:
 class Graph(Spec):
     """A network: immutable, named by its content.
 
-    `tools` maps a name to a Python function `module:function`; shipped tools need no entry. `quality` is the
-    dial between cheapness (0) and quality (1) of requests that do not set it; a `pace` sets it in its place by
-    what is left of a period's budget. `human` names the node that takes
-    what nothing else could answer. Nodes in `protected` cannot be removed by an edit.
+    `tools` maps a name to a Python function `module:function` or a tool `mcp:SERVER/TOOL`; shipped tools need no
+    entry. `quality` is the dial between cheapness (0) and quality (1) of requests that do not set it; a `pace` sets
+    it in its place by what is left of a period's budget. `human` names the node that takes what nothing else could
+    answer. Nodes in `protected` cannot be removed by an edit.
     """
 
     schema_: Literal[1] = Field(alias="schema")

@@ -26,12 +26,12 @@ class Arguments(BaseModel):
 A = TypeVar("A", bound=Arguments)
 
 
-def describe(name: str, description: str, model: type[Arguments], *, repeatable: bool = True) -> ToolSpec:
+def describe(name: str, description: str, model: type[Arguments]) -> ToolSpec:
     """The tool as a model sees it: the JSON schema of its arguments without what only pydantic needs."""
     parameters = plain_schema(model)
     if model.examples:
         parameters["examples"] = [dict(example) for example in model.examples]
-    return ToolSpec(name, description, parameters, repeatable)
+    return ToolSpec(name, description, parameters)
 
 
 def plain_schema(model: type[BaseModel]) -> dict[str, JSON]:

@@ -63,7 +63,7 @@ class _Link:
     def __init__(self, server: Server, loud: bool) -> None:
         self.client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
-        self.checked = 0.0
+        self.checked: float | None = None
         self.owner = asyncio.create_task(self._own(server, loud))
 
     async def _own(self, server: Server, loud: bool) -> None:
@@ -98,18 +98,18 @@ class Connection:
 
     async def listed(self) -> Sequence[Offered]:
         """What the server offers now. Raises ToolTimeout, ToolUnavailable."""
-        async with self._bounded() as client:
-            return await _listed(client)
+        async with self._bounded() as link:
+            return await _listed(link.client.result())
 
     async def call(self, tool: str, arguments: Mapping[str, JSON]) -> "CallToolResult":
         """The server's answer. Raises ToolError for a call that it does not take, ToolTimeout, ToolUnavailable."""
-        async with self._bounded() as client:
-            await self._check(client)
-            return await client.call_tool(tool, dict(arguments))
+        async with self._bounded() as link:
+            await self._check(link)
+            return await link.client.result().call_tool(tool, dict(arguments))
 
     @asynccontextmanager
-    async def _bounded(self) -> "AsyncIterator[Client]":
-        """The open client, for as long as one call may take; what it raises becomes a ToolError."""
+    async def _bounded(self) -> AsyncIterator[_Link]:
+        """The open connection, for as long as one call may take; what it raises becomes a ToolError."""
         from mcp import MCPError
         from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
@@ -122,7 +122,9 @@ class Connection:
                     self._link = _Link(self.server, self._loud)
                     self._owners.add(self._link.owner)
                     self._link.owner.add_done_callback(self._owners.discard)
-                yield await asyncio.shield(self._link.client)
+                link = self._link
+                await asyncio.shield(link.client)
+                yield link
         except ToolError:
             raise
         except Exception as error:  # the same boundary as above
@@ -139,12 +141,11 @@ class Connection:
         finally:
             self._running -= 1
 
-    async def _check(self, client: "Client") -> None:
+    async def _check(self, link: _Link) -> None:
         """Make sure, once in a while, that the tools are those that are trusted. Raises ToolUnavailable."""
-        link = self._link
-        if link is None or time.monotonic() - link.checked < FRESH:
+        if link.checked is not None and time.monotonic() - link.checked < FRESH:
             return
-        if (now := await _listed(client)) != list(self.tools):
+        if (now := await _listed(link.client.result())) != list(self.tools):
             name = self.server.name
             raise ToolUnavailable(
                 f"the tools of MCP server {name!r} are not those that you trusted ({digest(now)})",
@@ -173,18 +174,17 @@ def _first(error: BaseException) -> BaseException:
 
 @asynccontextmanager
 async def _opened(server: Server, loud: bool) -> "AsyncIterator[Client]":
+    from httpx2 import AsyncClient, Timeout
     from mcp import Client, StdioServerParameters, stdio_client
     from mcp.client.streamable_http import streamable_http_client
-    from mcp.shared._httpx_utils import create_mcp_http_client
 
     log = logging.getLogger("mcp")
-    if not log.handlers:
-        log.addHandler(
-            logging.NullHandler()
-        )  # else every broken line of a server is a traceback on the screen
+    if not log.handlers:  # else every broken line of a server is a traceback on the screen
+        log.addHandler(logging.NullHandler())
     bound = server.seconds
     if server.url is not None:
-        async with create_mcp_http_client(dict(server.headers)) as http:
+        # A stream that waits for news may be silent for longer than a call may take.
+        async with AsyncClient(headers=dict(server.headers), timeout=Timeout(bound, read=300)) as http:
             transport = streamable_http_client(server.url, http_client=http)
             async with Client(transport, read_timeout_seconds=bound, cache=None) as client:
                 yield client
