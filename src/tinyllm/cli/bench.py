@@ -78,7 +78,7 @@ def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
     """Example: tinyllm bench growth --quick
 
     Day one knows arithmetic and refuses the rest. Answers are graded by references; failing kinds are found,
-    specialists trained, proven and adopted. Controls learn from the same requests. Takes about ten minutes.
+    specialists trained, proven and adopted. Controls learn from the same requests. Takes about half an hour.
     """
     from tinyllm.bench.growth import QUICK, Plan, report
     from tinyllm.bench.plot import picture
