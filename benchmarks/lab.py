@@ -46,7 +46,7 @@ def main() -> None:
         figure = RUNS[name].figure
         value = kept["metrics"][figure.metric]["value"]
         print(
-            f"{name:20}{figure.metric:24}{value:<12.5g}{figure.reference or ''!s:10}{kept['cpu_seconds']} s"
+            f"{name:22}{figure.metric:24}{value:<12.5g}{figure.reference or ''!s:10}{kept['cpu_seconds']} s"
         )
 
 

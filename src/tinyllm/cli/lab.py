@@ -45,11 +45,11 @@ def list_runs(as_json: bool) -> None:
     ]
     if as_json:
         return print_json(rows)
-    click.echo(f"{'run':18}{'figure':22}{'reference':>10}{'ours':>10}{'time':>8}  about")
+    click.echo(f"{'run':22}{'figure':22}{'reference':>10}{'ours':>10}{'time':>8}  about")
     for name, run in RUNS.items():
         figure = run.figure
         shown = "".join(f"{'-' if x is None else f'{x:.4g}':>10}" for x in (figure.reference, figure.ours))
-        click.echo(f"{name:18}{figure.metric:22}{shown}{_duration(figure.seconds):>8}  {run.about}")
+        click.echo(f"{name:22}{figure.metric:22}{shown}{_duration(figure.seconds):>8}  {run.about}")
     return None
 
 
@@ -254,7 +254,7 @@ def _bars() -> Iterator["Told"]:
             if what not in bars:
                 stack.close()  # the bar before it is done
                 made = click.progressbar(
-                    length=steps, label=f"{what:18}", item_show_func=str, file=sys.stderr, width=30
+                    length=steps, label=f"{what:20}", item_show_func=str, file=sys.stderr, width=30
                 )
                 bars[what] = stack.enter_context(made)
             bars[what].update(step - bars[what].pos, f"loss {loss:.4f}")
