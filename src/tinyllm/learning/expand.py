@@ -63,15 +63,8 @@ class Expansion:
         trained: dict[str, Trained] = {}
         for tool in new:
             name = _name(tool)
-            # What the old way answers with the same tool is no kind to refuse, though it goes on going there.
-            own = [*kinds[name], *((s, call) for s, call in kinds[BEFORE] if self._of(call, tool))]
-            others = [
-                slots
-                for kind, examples in kinds.items()
-                for slots, call in examples
-                if kind != name and not self._of(call, tool)
-            ]
-            trained[name] = train_reader(own, others, self.ops, seed=seed)
+            others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
+            trained[name] = train_reader(kinds[name], others, self.ops, seed=seed)
             done = sorted({call.split()[0] for _, call in kinds[name]})
             routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
             nodes[name] = Specialist(
@@ -95,24 +88,17 @@ class Expansion:
         )
 
     def _known(self, items: Iterable[Item], routes: Iterable[str]) -> dict[str, list[Example]]:
-        """What the head answers rightly, by the route that it takes, with the call that was made.
-
-        Of what the old way answers a part needs no call, and what is to be refused is the old way's.
-        """
+        """What the head answers rightly, by the route that it takes, with the call that a specialist made; what is
+        to be refused goes the old way."""
         known: dict[str, list[Example]] = {route: [] for route in routes}
         for item in items:
-            if item.passed:
-                node, slots = node_of(item.trace), find(item.request.text)
-                route = node if node in known else BEFORE
-                call = call_made(item, slots, self.ops)
-                if call is not None or route == BEFORE:
-                    known[route].append((slots, call or REFUSE))
-            elif item.reference == REFUSED and item.by is None:
-                known[BEFORE].append((find(item.request.text), REFUSE))
+            node, slots = node_of(item.trace), find(item.request.text)
+            if item.passed and node in known:
+                if (call := call_made(item, slots, self.ops)) is not None:
+                    known[node].append((slots, call))
+            elif item.passed or (item.reference == REFUSED and item.by is None):
+                known[BEFORE].append((slots, REFUSE))
         return known
-
-    def _of(self, call: str, tool: str) -> bool:
-        return self.ops[call.split()[0]].tool == tool
 
 
 def call_made(item: Item, slots: Slots, ops: Ops) -> str | None:
