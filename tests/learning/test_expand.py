@@ -46,6 +46,7 @@ ASKED = {
     "reverse": 'write "{w}" backwards',
     "gcd": "what divides both {a} and {b} at most",
     REFUSE: "who won the {w} cup of {a}",
+    "french": 'write "{w}" in french',
 }
 
 
@@ -61,6 +62,7 @@ def right_answer(op: str, number: int) -> str:
         "letters": str(len(word)),
         "reverse": word[::-1],
         REFUSE: REFUSED,
+        "french": REFUSED,
     }[op]
 
 
@@ -199,6 +201,20 @@ async def test_more_of_a_tool_s_kinds_join_its_specialist(bench: LearnedBench) -
         pass
     after = await traffic(bench, second.graph, "add", REFUSE, "reverse", "letters")
     assert passing(after) > 0.95
+
+
+async def test_what_was_answered_and_is_to_be_refused_goes_the_old_way_next_time(bench: LearnedBench) -> None:
+    head = day_one(bench)
+    (first,) = await grow(head, await traffic(bench, head, "add", REFUSE, "reverse"))
+    async with bench.open(first.graph, first.files):
+        pass
+    items = await traffic(bench, first.graph, "add", REFUSE, "reverse", "letters", "french")
+    assert passing(items[-12:]) < 0.5
+    (second,) = await grow(first.graph, items)
+    async with bench.open(second.graph, second.files):
+        pass
+    assert passing(await traffic(bench, second.graph, "french")) > 0.9
+    assert passing(await traffic(bench, second.graph, "reverse")) > 0.9
 
 
 async def test_nothing_is_proposed_where_no_call_answers_or_too_few_requests_fail(
