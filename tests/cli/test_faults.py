@@ -368,7 +368,7 @@ def test_a_full_disk_under_stdout_is_an_error(home: Path) -> None:
 NOBODY = """
 import os, sys
 import tinyllm.api, tinyllm.backends, tinyllm.cli.ask, tinyllm.cli.batch, tinyllm.cli.wiring
-import tinyllm.store.sql
+import tinyllm.store.sqlite, tinyllm.store.sql
 from tinyllm.cli.main import main
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write where the modes forbid it
