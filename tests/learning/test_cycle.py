@@ -157,7 +157,8 @@ async def test_what_has_proven_a_change_is_learned_from_once_newer_traffic_can_p
     assert {parts[run] for run in known} == {"propose"}
     assert {part for run, part in parts.items() if run not in known} == {"propose", "select", "confirm"}
     # A question that was asked before is never new.
-    again = replace(old[0], created=items[-1].created + 1)
+    proved = next(item for item in old if item.part("net") == "confirm")
+    again = replace(proved, created=items[-1].created + 1)
     assert turned([*items, again], "net", trials)[-1].part("net") == "propose"
 
 

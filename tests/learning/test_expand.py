@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tinyllm.graph.spec import RouterNode, Specialist
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.expand import Expansion
 from tinyllm.learning.items import Item, group_of
-from tinyllm.learning.proposal import Ask, Findings, Proposal
+from tinyllm.learning.proposal import Ask, Cluster, Findings, Proposal
 from tinyllm.learning.specialist import Trained, train_reader, train_router
 from tinyllm.protocols import Parts, Tool
 from tinyllm.routing import from_bytes
@@ -215,6 +215,17 @@ async def test_what_was_answered_and_is_to_be_refused_goes_the_old_way_next_time
         pass
     assert passing(await traffic(bench, second.graph, "french")) > 0.9
     assert passing(await traffic(bench, second.graph, "reverse")) > 0.9
+
+
+async def test_what_fails_of_other_kinds_is_learned_from_but_for_one_user_s_word(bench: LearnedBench) -> None:
+    head = day_one(bench)
+    items = await traffic(bench, head, "add", REFUSE, "reverse", "letters")
+    worth = [Cluster("a kind", "worker", tuple(items[24:36]))]
+    (proposal,) = await Expansion(OPS, TOOLS)(Findings(head, items, worth))
+    assert "24 failed requests" in proposal.reason
+    said = [replace(item, grade=replace(item.grade, kind="correction", grader="ann")) for item in items[36:]]
+    (proposal,) = await Expansion(OPS, TOOLS)(Findings(head, [*items[:36], *said], worth))
+    assert "12 failed requests" in proposal.reason
 
 
 async def test_nothing_is_proposed_where_no_call_answers_or_too_few_requests_fail(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -48,6 +48,17 @@ class Clock:
 
     async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
         return ToolResult(None, f"{context.clock + context.seed:.0f}")
+
+
+@dataclass
+class Says:
+    """Says the same to everything."""
+
+    text: str
+    spec = ToolSpec("says", "", {})
+
+    async def call(self, arguments: Mapping[str, JSON], context: ToolContext) -> ToolResult:
+        return ToolResult(None, self.text)
 
 
 TOOLS = {"calculator": Calculator()}
@@ -106,6 +117,22 @@ async def test_one_user_alone_gives_an_operation_no_meaning_where_several_give_t
     ]
     assert len(await find_calls([*lied, *true], OPS, TOOLS)) == kept
     assert len(await find_calls([by("ann", one) for one in lied], OPS, TOOLS)) == 10, "hers is the only word"
+
+
+async def test_of_calls_that_are_always_right_the_one_that_says_less_is_meant() -> None:
+    ops = {name: Op(name, (), name, {}) for name in ("a_long", "short", "z_long")}
+    tools = {name: Says("17:06 on Sunday, 15 June" if "long" in name else "Sunday, 15 June") for name in ops}
+    found = await find_calls(
+        [item("what day is it", "Sunday, 15 June", seed=n) for n in range(4)], ops, tools
+    )
+    assert {target.call for target in found} == {"short"}
+
+
+async def test_a_call_that_like_requests_hardly_bear_out_is_chance() -> None:
+    # Where the right operation is not in the table, another one gives the right answer now and then.
+    few = [item(f"the remainder of {n} by 7", "3" if n % 25 == 0 else str(n)) for n in range(100, 200)]
+    three = {"three": Op("three", (), "three", {})}
+    assert not await find_calls(few, three, {"three": Says("3")})
 
 
 async def test_only_repeatable_tools_are_called_with_the_clock_and_seed_of_the_run() -> None:

@@ -135,6 +135,7 @@ def test_two_workers_are_one_server(network: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
 def test_workers_end_with_the_process_that_started_them(network: Path) -> None:
     with served("--workers", "2", "--network", str(network)) as (process, _):
+        until(lambda: len(children(process)) == 2)
         workers = children(process)
         process.kill()
         process.wait()

@@ -332,3 +332,9 @@ def test_amounts_said_around_their_unit(text: str, template: str, value: str) ->
 def test_a_year_said_once_holds_for_both_dates(text: str, first: str, second: str) -> None:
     values = read(text)[1]
     assert (values["d0"], values["d1"]) == (first, second)
+
+
+def test_words_of_everyday_typing_are_units_and_zones_only_where_one_is_asked_for() -> None:
+    assert read("um how many feet in a mile")[0] == "um how many u0 in a u1"
+    assert read("how many um in a mm")[0] == "how many u0 in a u1"
+    assert read("wat time is it in tokyo") == ("wat time is it in z0", {"z0": "Asia/Tokyo"})

@@ -11,6 +11,7 @@ from tinyllm.protocols import ToolContext
 from tinyllm.slots import REFUSE, fill, find, legal_calls, read_call
 from tinyllm.slots.units import sorts
 from tinyllm.starter.calls import OPS
+from tinyllm.starter.catalogue import CATALOGUE
 from tinyllm.starter.corpus import Example, patterns
 from tinyllm.starter.corpus import fill as fill_pattern
 from tinyllm.tools.table import TOOLS
@@ -117,3 +118,9 @@ def test_a_call_that_answers_another_question_is_not_legal(text: str, call: str)
 )
 def test_a_call_that_answers_the_question_is_legal(text: str, call: str) -> None:
     assert call in legal_calls(find(text), OPS)
+
+
+async def test_a_number_is_rounded_to_the_one_that_is_named() -> None:
+    call = fill("round_to n0 n1", find("15512 to the nearest thousand"), CATALOGUE)
+    assert call is not None
+    assert (await TOOLS[call.name]().call(call.arguments, CONTEXT)).value == 16000
