@@ -54,6 +54,15 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Loadable(Protocol):
+    """A backend whose model may have to be loaded first: a price that routers add to the answer's own."""
+
+    def load_price(self) -> float:
+        """What loading the model now would cost, in answers of it; 0 where it is loaded, or not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool may know of the run that calls it: Unix time, a seed for chance, the user and tenant."""

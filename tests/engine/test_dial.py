@@ -41,7 +41,18 @@ def a_graph(worth: Mapping[str, Mapping[str, float]] = WORTH, **fields: object) 
     return parse(json.dumps({"schema": 1, "name": "two", "models": models, "nodes": nodes, **fields}))
 
 
-async def choice(graph: Graph, quality: float | None = None, *facts: str, **odds: float) -> Span:
+class Away(Scripted):
+    """A model that would have to be loaded, for as long as it answers `answers` times."""
+
+    answers = 30.0
+
+    def load_price(self) -> float:
+        return self.answers
+
+
+async def choice(
+    graph: Graph, quality: float | None = None, *facts: str, away: str = "", **odds: float
+) -> Span:
     store = await open_store("memory:")
     for fact in facts:
         await store.remember(fact)
@@ -49,7 +60,7 @@ async def choice(graph: Graph, quality: float | None = None, *facts: str, **odds
     async def resolve(request: object) -> Graph:
         return graph
 
-    backends = {name: Scripted(name, ["so"]) for name in ("small", "large")}
+    backends = {name: (Away if name == away else Scripted)(name, ["so"]) for name in ("small", "large")}
     router = Odds(**(odds or {"cheap": 0.5, "dear": 0.5}))
     parts = Parts(backends, {}, {"skills": router}, Recall(store))
     reply = await Engine(resolve, lambda _: parts, store).run(ask("anything", quality=quality))
@@ -94,6 +105,16 @@ async def test_without_the_worth_of_every_route_the_likeliest_is_taken() -> None
 async def test_routes_that_cost_nothing_are_chosen_by_their_worth() -> None:
     free = {label: {**one, "cost": 0.0} for label, one in WORTH.items()}
     assert (await choice(a_graph(free), 0.0)).choice == "dear"
+
+
+async def test_a_load_is_part_of_the_price() -> None:
+    for quality, taken in ((0.2, "dear"), (0.5, "dear"), (1.0, "dear")):
+        assert (await choice(a_graph(), quality, away="small")).choice == taken
+    for quality, taken in ((0.2, "cheap"), (0.5, "cheap"), (1.0, "dear")):
+        assert (await choice(a_graph(), quality, away="large")).choice == taken
+    assert (await choice(a_graph(), 0.5)).choice == "dear"
+    good = WORTH | {"cheap": {"right": 0.99, "seen": 50, "cost": 1.0}}
+    assert (await choice(a_graph(good), 1.0, away="small")).choice == "cheap"
 
 
 async def test_preferences_and_the_dial_work_together() -> None:

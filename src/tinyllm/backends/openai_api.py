@@ -6,7 +6,7 @@ backend then belongs. Knows nothing about what the model is asked.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ class Options(Rates):
 
     `first_token_timeout` covers a cold start, when a server first loads the model. `extra` is merged into
     every request, for what one server has and others have not. `key` and `headers` never appear in messages.
+    `slots`, `wait` and `parallel` are for a server with memory for `slots` of its models (see `collation`).
     """
 
     base_url: str
@@ -45,6 +46,9 @@ class Options(Rates):
     first_token_timeout: float = Field(default=120.0, gt=0)
     token_timeout: float = Field(default=30.0, gt=0)
     max_bytes: int = Field(default=16_000_000, ge=1000)
+    slots: int | None = Field(default=None, ge=1)
+    wait: float = Field(default=30.0, gt=0)
+    parallel: int = Field(default=4, ge=1)
 
     @field_validator("base_url")
     @classmethod
@@ -73,7 +77,7 @@ class OpenAI:
         self._reading: set[aiohttp.ClientResponse] = set()
         self._closed = False
 
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         deadline = Deadline(self.name, prompt.timeout)
         body, patience = {**chat_body(prompt), **self.options.extra}, self.options.first_token_timeout
         if not prompt.listened and patience >= prompt.timeout:
@@ -103,7 +107,7 @@ class OpenAI:
             for field in self._unsupported & body.keys():
                 del body[field]
             response = await deadline.wait(
-                self._faults.watch(self._send("POST", "/chat/completions", body)),
+                self._faults.watch(self._send("POST", f"{self.options.base_url}/chat/completions", body)),
                 "did not begin to answer",
                 patience,
             )
@@ -169,7 +173,7 @@ class OpenAI:
             raise self._faults.not_json(text)
         return data
 
-    async def _send(self, method: str, path: str, body: JSON = None) -> "aiohttp.ClientResponse":
+    async def _send(self, method: str, url: str, body: JSON = None) -> "aiohttp.ClientResponse":
         """The response, its body unread. A kept connection that the server closed meanwhile is no fault."""
         import aiohttp
 
@@ -178,7 +182,7 @@ class OpenAI:
             try:
                 return await self._open().request(
                     method,
-                    self.options.base_url + path,
+                    url,
                     json=body,
                     allow_redirects=False,  # which would carry question and key to a place that nobody named
                     trace_request_ctx=kept,
@@ -214,18 +218,29 @@ class OpenAI:
 
     async def probe(self) -> str:
         """Asks for the list of models. Raises BackendError where the server has one without this model."""
-        model, deadline = self.options.model, Deadline(self.name, self.options.connect_timeout * 2)
-        response = await deadline.wait(self._faults.watch(self._send("GET", "/models")), "did not answer")
-        text = await self._read(response, deadline)
-        if response.status != 200:
-            raise self._faults.of_status(response.status, response.headers, text)
-        listed = self._parse(text)
+        model = self.options.model
+        listed = await self._told(
+            "GET", f"{self.options.base_url}/models", None, 2 * self.options.connect_timeout
+        )
         rows = listed.get("data") or []  # null is how Ollama lists no models
         known = {str(row.get("id")): row.get("owned_by") for row in rows if isinstance(row, dict)}
         named = {model, f"{model}:latest"} & known.keys()
         if "data" in listed and not named and "llamacpp" not in known.values():  # that answers under any name
             raise self._faults.no_model(", ".join(sorted(known)))
         return f"{self.name}: {model} at {self._faults.url}"
+
+    async def beside(self, method: str, path: str, body: JSON = None) -> Mapping[str, Any]:
+        """What the server says at a path of its own, beside `/v1`. Raises BackendError."""
+        url = self.options.base_url.removesuffix("/v1") + path
+        return await self._told(method, url, body, self.options.first_token_timeout)
+
+    async def _told(self, method: str, url: str, body: JSON, seconds: float) -> Mapping[str, Any]:
+        deadline = Deadline(self.name, seconds)
+        response = await deadline.wait(self._faults.watch(self._send(method, url, body)), "did not answer")
+        text = await self._read(response, deadline)
+        if response.status != 200:
+            raise self._faults.of_status(response.status, response.headers, text)
+        return self._parse(text)
 
     async def close(self) -> None:
         self._closed = True

@@ -24,6 +24,7 @@ from tinyllm.tools.table import TOOLS
 from tinyllm.types import Reply, Request, Trace
 
 if TYPE_CHECKING:
+    from tinyllm.backends.collation import Turns
     from tinyllm.grading import Run
     from tinyllm.learning.cycle import Learner
     from tinyllm.learning.proof import Consent
@@ -90,9 +91,9 @@ def connect_larger(graph: Graph, larger: str) -> Graph:
     return put_nodes(graph, nodes, models=models, tools=NODE_TOOLS)
 
 
-def workshop_of(network: str, settings: Settings) -> Workshop:
+def workshop_of(network: str, settings: Settings, turns: dict[str, "Turns"] | None = None) -> Workshop:
     """Who builds the parts of a network; its relative paths are meant from the folder of its file."""
-    return Workshop(settings, Path() if network in shipped() else Path(network).parent)
+    return Workshop(settings, Path() if network in shipped() else Path(network).parent, turns)
 
 
 async def open_settings_store(settings: Settings) -> Store:
@@ -166,10 +167,10 @@ async def _wire(name: str, settings: Settings, store: str | None) -> Wired:
     return Wired(graph, Engine(resolve, heads.parts, opened), opened, heads)
 
 
-def source_of(name: str, settings: Settings) -> Source:
+def source_of(name: str, settings: Settings, turns: dict[str, "Turns"] | None = None) -> Source:
     """A shipped name or a YAML file as a source of a network."""
     read = partial(load_file, name)
-    return Source(read(), read, partial(effective, settings=settings), workshop_of(name, settings))
+    return Source(read(), read, partial(effective, settings=settings), workshop_of(name, settings, turns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,8 @@ async def open_service(
     """
     from tinyllm.server import Service, Watchers
 
-    sources = [source_of(name, settings) for name in names]
+    turns: dict[str, Turns] = {}
+    sources = [source_of(name, settings, turns) for name in names]
     models: dict[str, Graph] = {}
     lone: dict[tuple[str, str], Graph] = {}
     watchers = Watchers()

@@ -19,6 +19,7 @@ from tinyllm.tools.table import TOOLS
 from tinyllm.types import Cost, ToolCall
 
 if TYPE_CHECKING:
+    from tinyllm.backends.collation import Turns
     from tinyllm.backends.reading import ReaderBackend
     from tinyllm.tools.mcp_client import Connection, Server
 
@@ -27,9 +28,12 @@ LEARNED = "learned"  # models in the store: `reader-`, `router-` or `bytext-`, a
 
 
 class Workshop:
-    """Makes parts under these settings; relative paths of a network are meant from its `folder`."""
+    """Makes parts under these settings; relative paths of a network are meant from its `folder`.
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    Workshops with the same `turns` (by the URL of the server) take turns at servers with memory for few models.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, turns: dict[str, "Turns"] | None = None) -> None:
         self._settings = settings
         self._folder = folder
         self._files: dict[str, bytes] = {}
@@ -38,6 +42,7 @@ class Workshop:
         self._by_text: dict[str, ByText] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
         self._servers: dict[str, Connection] = {}
+        self._turns = {} if turns is None else turns
 
     async def fetch(
         self, graph: Graph, store: Store, *, tenant: str = "local", files: Mapping[str, bytes] | None = None
@@ -121,7 +126,7 @@ class Workshop:
             from tinyllm.starter.catalogue import CATALOGUE
 
             return LinearBackend(name, self._files[sha256], CATALOGUE, sha256)
-        return _configured(name, model, self._settings)
+        return _collated(_configured(name, model, self._settings), self._turns)
 
     def _tool(self, name: str, graph: Graph) -> Tool:
         key = name, graph.tools.get(name, "")
@@ -225,3 +230,14 @@ def _configured(name: str, model: Model, settings: Settings) -> Backend:
     if model.parameters:
         options["parameters"] = model.parameters
     return build(name, kind, options)
+
+
+def _collated(backend: Backend, turns: dict[str, "Turns"]) -> Backend:
+    """The backend, in turn with the others of its server where that has memory for few."""
+    from tinyllm.backends.collation import Collated, Turns
+    from tinyllm.backends.openai_api import OpenAI
+
+    if not isinstance(backend, OpenAI) or (slots := backend.options.slots) is None:
+        return backend
+    options = backend.options
+    return Collated(backend, turns.setdefault(options.base_url, Turns(slots, options.wait, options.parallel)))

@@ -12,7 +12,7 @@ from typing import cast
 from tinyllm.errors import BadReply, RequestError
 from tinyllm.graph import Graph, RouterNode
 from tinyllm.nodes.facts import swayed
-from tinyllm.protocols import Backend, Choice, Outcome, Parts, Router, Scope
+from tinyllm.protocols import Backend, Choice, Loadable, Outcome, Parts, Router, Scope
 from tinyllm.routing.worth import best, nudged, scores
 from tinyllm.types import JSON, Message, Prompt, Sampling
 
@@ -32,6 +32,11 @@ class Routing:
         self.costs = {label: worth.cost for label, worth in self.spec.worth.items()}
         self.router: Router | None = parts.routers.get(self.spec.model)
         self.backend = parts.backends.get(self.spec.model)
+        self.loadable: dict[str, Loadable] = {}
+        for label, route in self.spec.routes.items():
+            backend = parts.backends.get(getattr(graph.nodes[route.to], "model", ""))
+            if isinstance(backend, Loadable):
+                self.loadable[label] = backend
         self.by_text = parts.by_text[self.spec.by_text] if self.spec.by_text else None
         self.prompt = graph.prompts[self.spec.prompt].text if self.spec.prompt else INSTRUCTION
 
@@ -71,13 +76,16 @@ class Routing:
             return first, odds, {}
 
         right = self._right(scope) if priced else {}
+        loads = {label: price for label, one in self.loadable.items() if (price := one.load_price())}
 
         def take(odds: Mapping[str, float]) -> tuple[str, Mapping[str, float]]:
-            scored = self._scored(odds, right, scope) if priced else odds
+            scored = self._scored(odds, right, loads, scope) if priced else odds
             return best(scored, odds, first, self.spec.alternatives), scored
 
         label, scored = take(odds)
         why: dict[str, JSON] = {"scores": scored} if priced else {}
+        if priced and loads:
+            why["loads"] = loads
         if priced and scope.pace:
             why["pace"] = scope.pace
         if speaks and take(before)[0] != label:
@@ -86,11 +94,15 @@ class Routing:
         return label, odds, why
 
     def _scored(
-        self, odds: Mapping[str, float], right: Mapping[str, float], scope: Scope
+        self,
+        odds: Mapping[str, float],
+        right: Mapping[str, float],
+        loads: Mapping[str, float],
+        scope: Scope,
     ) -> Mapping[str, float]:
         if scope.thrifty:
             return {label: -self.costs[label] for label in odds}
-        return scores(odds, right, self.costs, scope.quality)
+        return scores(odds, right, self.costs, scope.quality, loads)
 
     def _right(self, scope: Scope) -> Mapping[str, float]:
         """The probability that each route answers the question rightly, if it fits."""

@@ -15,12 +15,23 @@ def price_of(quality: float) -> float:
 
 
 def scores(
-    odds: Mapping[str, float], right: Mapping[str, float], costs: Mapping[str, float], quality: float
+    odds: Mapping[str, float],
+    right: Mapping[str, float],
+    costs: Mapping[str, float],
+    quality: float,
+    loads: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """What each route would be worth for a request, less its price; `costs` may be in any unit."""
+    """What each route would be worth for a request, less its price; `costs` may be in any unit.
+
+    A model that must be loaded first costs as much more as the answers that it could give meanwhile (`loads`), but at
+    most as much as the dearest route: or what is away would never be asked.
+    """
     dearest = max((costs[label] for label in odds), default=0.0)
     rate = price_of(quality) / dearest if dearest else 0.0
-    return {label: p * right[label] - rate * costs[label] for label, p in odds.items()}
+    more = {label: min(costs[label] * load, dearest) for label, load in (loads or {}).items()}
+    return {
+        label: p * right[label] - rate * (costs[label] + more.get(label, 0.0)) for label, p in odds.items()
+    }
 
 
 def nudged(right: Mapping[str, float], by: Mapping[str, float]) -> dict[str, float]:
