@@ -99,6 +99,62 @@ def run(
     return note(f"in {folder.path}")
 
 
+@lab.command(short_help="One dial: a chat model of your own, from text to talk.")
+@click.option("--depth", type=int, required=True, help="Layers; everything else follows. 4: ten minutes.")
+@click.option("--out", type=_OUT, help="Default: runs/pipeline-DEPTH.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same model.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change what follows from the depth."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--fresh", is_flag=True, help="Delete what is in the folder and begin anew.")
+@json_flag
+def pipeline(
+    depth: int,
+    out: Path | None,
+    seed: int,
+    changes: tuple[str, ...],
+    device: str,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Example: tinyllm lab pipeline --depth 4
+
+    Tokenizer, pre-training, mid-training, fine-tuning, reinforcement learning, evaluation, and a model to talk
+    to: `tinyllm lab chat runs/pipeline-4`. Started again, it goes on where it was stopped.
+    """
+    with _lab(), _bars() as told:
+        from tinyllm.lab.folder import Folder
+        from tinyllm.lab.pipeline import dial, report, stages
+        from tinyllm.lab.runs import configured
+        from tinyllm.lab.runs.fitting import chosen_device
+
+        chosen = dial.settings(depth)
+        config = configured(dial.run(depth), _pairs(changes))
+        folder = Folder(
+            out or _RUNS / f"pipeline-{depth}",
+            "pipeline",
+            config,
+            seed=seed,
+            data_dir=settings().data_dir,
+            device=chosen_device(device),
+            fresh=fresh,
+            told=told,
+        )
+        for name, value in config.items():
+            note(f"{name:18}{value!s:>8}  {chosen[name].reason if value == chosen[name].value else '--set'}")
+        figures = folder.finished
+        if figures is None:
+            figures = stages.run(folder)
+        else:
+            note(f"finished before; --fresh does it again: {folder.path}")
+    if as_json:
+        return print_json(figures, indent=None)
+    for what, shown in report.lines(figures):
+        click.echo(f"{what:42}{shown}")
+    return note(f"in {folder.path}, with card.md; talk to it: tinyllm lab chat {folder.path}")
+
+
 @lab.command(short_help="Two finished runs side by side: settings that differ, and figures.")
 @click.argument("one")
 @click.argument("other")

@@ -25,6 +25,11 @@ SOURCES = {
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "public-domain text",
     ),
+    "gsm8k_train.jsonl": Source(
+        "https://raw.githubusercontent.com/openai/grade-school-math/master/grade_school_math/data/train.jsonl",
+        "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
+        "MIT",
+    ),
 }
 
 

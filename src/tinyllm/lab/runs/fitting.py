@@ -42,7 +42,7 @@ def fit(
     each `part`: its checkpoint and curve bear that name.
     """
     config = folder.config
-    folder.device = _chosen(folder.device)
+    folder.device = chosen_device(folder.device)
     model.to(folder.device)
     settings = Settings(
         steps=config["steps"],
@@ -105,7 +105,7 @@ def mixed(one: Floats, other: Floats) -> float:
     return total / len(one)
 
 
-def _chosen(device: str) -> str:
+def chosen_device(device: str) -> str:
     """The device that `auto` means here. Raises RequestError for one that the machine lacks."""
     there = torch.cuda.is_available()
     if device == "cuda" and not there:

@@ -1,0 +1,59 @@
+"""The dial: every choice of the pipeline from one number, the depth, each with its reason.
+
+What the reasons lean on is measured (docs/log.md). Knows nothing about how a stage works.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinyllm.errors import RequestError
+from tinyllm.lab.pipeline.texts import NEEDS
+from tinyllm.lab.runs import Figure, Run
+
+DEEPEST = 12  # about a day of one core; from there on a GPU and more text are wanted
+
+
+@dataclass(frozen=True)
+class Setting:
+    value: Any
+    reason: str
+
+
+def settings(depth: int) -> dict[str, Setting]:
+    """Every setting of the pipeline at `depth`, by name. Raises RequestError for a depth that cannot work."""
+    if not 1 <= depth <= DEEPEST:
+        raise RequestError(
+            f"--depth {depth} cannot be built here", hint=f"1 to {DEEPEST}; 4 takes about ten minutes"
+        )
+    width = 32 * depth
+    return {
+        "depth": Setting(depth, "the dial: layers, and the width with them"),
+        "width": Setting(width, "32 for each layer: narrow and deep learn alike, and heads stay whole"),
+        "heads": Setting(depth, "32 numbers a head, enough for rotary positions"),
+        "hidden": Setting(32 * round(width / 12), "8/3 of the width, as Llama; whole blocks of q8_0"),
+        "context": Setting(192, "tokens; the longest turn, a story with its call and reply, has about 150"),
+        "vocab": Setting(1024, "tokens; more of them would cost a small model more than all its layers"),
+        "batch": Setting(16, "windows of text at once: many small steps, since time is what is short"),
+        "optimizer": Setting("muon", "measured beside adamw at each one's best rate"),
+        "lr": Setting(round(8e-3 / depth**0.5, 5), "falls as the model grows wider"),
+        "weight_decay": Setting(0.1, "the usual; no text is read so often that it matters"),
+        "pretrain_steps": Setting(100 * depth, "more text for more weights, as the scaling laws ask"),
+        "midtrain_steps": Setting(75 * depth, "until the digits of a question are copied into calls"),
+        "finetune_steps": Setting(75 * depth, "as long again, now on the answers alone"),
+        "finetune_batch": Setting(32, "turns are shorter than windows"),
+        "finetune_lr": Setting(round(4e-3 / depth**0.5, 5), "half: what was learned is to stay"),
+        "demonstrations": Setting(300, "stories with their sums written out: those are what is dear"),
+        "reinforce_steps": Setting(40, "until it grows slowly"),
+        "reinforce_lr": Setting(1e-3, "small: a few hundred samples say little about the best direction"),
+        "prompts": Setting(24, "questions a step"),
+        "group": Setting(8, "answers to each: the baseline is their mean"),
+        "tested": Setting(500, "held-out questions of each kind: intervals of about 4 points"),
+        "threads": Setting(1, "small matrices gain little from a second one"),
+    }
+
+
+def run(depth: int) -> Run:
+    """The pipeline of `depth` as a run, whose config `--set` may change and whose gain it is judged by."""
+    config = {name: setting.value for name, setting in settings(depth).items()}
+    aim = Figure("stories_gain", 0.1, "aim", ours=None, seconds=0)
+    return Run(f"A chat model of depth {depth}.", "", aim, config, NEEDS)

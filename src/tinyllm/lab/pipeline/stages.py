@@ -1,0 +1,276 @@
+"""The stages, one after the other, in the folder of a run: each goes on where it was stopped.
+
+A stage is a function of the folder and what the stages before it left. What it found out is kept as a part of
+the folder (and not computed again), its weights as a checkpoint, its cost in CPU seconds with its curve.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+
+from tinyllm.lab import export
+from tinyllm.lab.folder import Folder
+from tinyllm.lab.letters import text_interval
+from tinyllm.lab.model import Config, Model
+from tinyllm.lab.pipeline import calculator, questions, reinforce, report, talk, texts
+from tinyllm.lab.pipeline.questions import Draw, Question
+from tinyllm.lab.runs.plays import text_losses
+from tinyllm.lab.tokenizer import Tokenizer
+from tinyllm.lab.train import Card, Example, Examples, Settings, train
+
+LOOKS = 10  # points of a curve
+SHARES = {"plays": 0.4, "problems": 0.4, "sums": 0.2}  # of the windows of pre-training
+HELD = 60_000  # characters of each held-out text that are measured
+CALLS: Mapping[Draw, float] = {questions.sums: 0.75, questions.talk: 0.25}
+REINFORCED: Mapping[Draw, float] = {questions.stories: 0.75, questions.sums: 0.15, questions.talk: 0.1}
+
+Text = dict[str, tuple[str, str]]
+Windows = Callable[[int], list[Example]]  # examples of an epoch
+
+
+def run(folder: Folder) -> dict[str, Any]:
+    """All stages in order; returns the figures of the report card."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(folder.config["threads"])
+    try:
+        read = texts.texts(folder.text, folder.seed)
+        tokenizer = tokenize(folder, read)
+        windows = _windows(folder, tokenizer, read)
+        model = pretrain(folder, read, tokenizer, windows)
+        midtrain(folder, tokenizer, model, windows)
+        finetune(folder, tokenizer, model)
+        before = folder.once("finetuned", lambda: measured(folder, tokenizer, model))
+        strengthen(folder, tokenizer, model)
+        after = folder.once("reinforced", lambda: measured(folder, tokenizer, model))
+        deliver(folder, tokenizer, model)
+        return report.finish(folder, before, after)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def tokenize(folder: Folder, read: Text) -> Tokenizer:
+    """Byte pairs learned from a stretch of each text, so that none of them rules."""
+    path, lap = folder.path / "tokenizer.json", Lap()
+
+    def learn() -> dict[str, Any]:
+        sample = [text[:400_000] for text, _ in read.values()]
+        made = Tokenizer.train(sample, folder.config["vocab"], talk.WORDS)
+        made.save(path)
+        held = "".join(text[:HELD] for _, text in read.values())
+        return {"bytes_a_token": len(held.encode()) / len(made.encode(held)), "cpu_seconds": lap()}
+
+    folder.once("tokenizer", learn)
+    return Tokenizer.load(path)
+
+
+def pretrain(folder: Folder, read: Text, tokenizer: Tokenizer, windows: Windows) -> Model:
+    """A model that predicts the next token of plays, problems and sums."""
+    config = folder.config
+    shape = {key: config[key] for key in ("width", "heads", "hidden", "context")}
+    model = Model(
+        Config(tokenizer.size, layers=config["depth"], groups=config["heads"], **shape), seed=folder.seed
+    )
+    model.to(folder.device)
+    card = _learn(folder, model, windows, "pretrain", config["lr"], config["batch"])
+
+    def look() -> dict[str, Any]:
+        figures = _cost(card)
+        nats, sizes = [], []
+        for name in ("plays", "problems"):
+            text = read[name][1][:HELD]
+            losses = text_losses(model, [tokenizer.end, *tokenizer.encode(text)])
+            size = len(text.encode())
+            figures[f"{name}_bits_per_byte"] = float(losses.sum()) / np.log(2) / size
+            nats.append(losses)
+            sizes.append(size)
+        losses = np.concatenate(nats)
+        scale = len(losses) / sum(sizes) / np.log(2)
+        return figures | {
+            "bits_per_byte": float(losses.mean() * scale),
+            "bits_per_byte_interval": [float(end * scale) for end in text_interval(losses)],
+            "parameters": model.parameter_count,
+        }
+
+    folder.once("pretrain", look)
+    return model
+
+
+def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Windows) -> None:
+    """The same on conversations that call the calculator, every token of them, with a fifth of the old text."""
+    config = folder.config
+
+    def examples(epoch: int) -> list[Example]:
+        chance = Random(f"{folder.seed} midtrain {epoch}")
+        count, ids = LOOKS * config["batch"], list[int]()
+        made = windows(-1 - epoch)[: count // 5]
+        while len(made) < count:
+            while len(ids) <= config["context"]:
+                ids += talk.example(tokenizer, questions.mixture(chance, False, CALLS)).ids
+            made.append(Example.text(ids[: config["context"] + 1]))
+            del ids[: config["context"] + 1]
+        return made
+
+    card = _learn(folder, model, examples, "midtrain", config["lr"] / 2, config["batch"])
+    folder.once("midtrain", lambda: _cost(card))
+
+
+def finetune(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
+    """Single turns, of which only what the assistant says is learned; some show how a story becomes a sum."""
+    config = folder.config
+    chance = Random(f"{folder.seed} demonstrations")
+    shown = [questions.stories(chance, held=False) for _ in range(config["demonstrations"])]
+    stories = [talk.example(tokenizer, story) for story in shown]
+
+    def examples(epoch: int) -> list[Example]:
+        chance = Random(f"{folder.seed} finetune {epoch}")
+        count = LOOKS * config["finetune_batch"]
+        drawn = [
+            talk.example(tokenizer, questions.mixture(chance, False, CALLS)) for _ in range(count * 3 // 4)
+        ]
+        return drawn + chance.choices(stories, k=count - len(drawn)) if stories else drawn
+
+    card = _learn(folder, model, examples, "finetune", config["finetune_lr"], config["finetune_batch"])
+    folder.once("finetune", lambda: _cost(card))
+
+
+def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
+    """Reinforcement learning: of new stories only the right number is told, not the sum that leads to it."""
+    config, lap = folder.config, Lap()
+    settings = reinforce.Settings(
+        steps=config["reinforce_steps"],
+        lr=config["reinforce_lr"],
+        group=config["group"],
+        optimizer="adamw",
+        longest=talk.LONGEST,
+        seed=folder.seed,
+    )
+
+    def prompts(step: int) -> list[tuple[list[int], Question]]:
+        chance = Random(f"{folder.seed} reinforce {step}")
+        drawn = [questions.mixture(chance, False, REINFORCED) for _ in range(config["prompts"])]
+        return [(talk.asked(tokenizer, question.text), question) for question in drawn]
+
+    def rewarded(question: Question, answer: list[int]) -> float:
+        return float(right(question, tokenizer.decode(answer)))
+
+    def told(step: int, steps: int, reward: float, left: float) -> None:
+        folder.tell("reinforce", step, steps, 1 - reward, left)
+        folder.log("reinforce train", step, reward=reward, cpu=lap())
+
+    keep = folder.path / "reinforce.pt"
+    card = reinforce.reinforce(model, prompts, rewarded, settings, tokenizer.end, told, keep)
+    folder.once("reinforce", lambda: asdict(card))
+
+
+def right(question: Question, said: str) -> bool:
+    """Whether `said` is the right first answer: a sum of the right value, or no call where none helps."""
+    if question.sum is None:
+        return talk.OPEN not in said
+    call = talk.call_of(said)
+    try:
+        return call is not None and calculator.value(call) == question.value
+    except ValueError:
+        return False
+
+
+def measured(folder: Folder, tokenizer: Tokenizer, model: Model) -> dict[str, Any]:
+    """Which of the held-out questions of each kind the model, always taking the likeliest token, gets right.
+
+    `replies` are sums whose reply at the end has the right number. Some turns of each kind are kept.
+    """
+    lap, found = Lap(), dict[str, Any]()
+    for draw in (questions.sums, questions.stories, questions.talk):
+        chance = Random(f"{draw.__name__} held")  # the same ones for every seed and depth
+        asked = [draw(chance, held=True) for _ in range(folder.config["tested"])]
+        turns = talk.hold(model, tokenizer, [question.text for question in asked], likeliest)
+        pairs = list(zip(asked, turns, strict=True))
+        found[draw.__name__] = [int(right(question, turn.said)) for question, turn in pairs]
+        if draw is questions.sums:
+            found["replies"] = [int(_replied(*pair)) for pair in pairs]
+        told = (f"{question.text} -> {turn.result or ''} -> {turn.reply}" for question, turn in pairs[:10])
+        found[f"{draw.__name__}_turns"] = list(told)
+    return found | {"cpu_seconds": lap()}
+
+
+def _replied(question: Question, turn: talk.Turn) -> bool:
+    """Whether the reply is the one that the sum's value makes."""
+    return right(question, turn.said) and turn.reply == talk.reply(question)
+
+
+def deliver(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
+    """The model as files: for `lab chat` and `transformers` the folder `model`, for the network a GGUF."""
+    export.write_safetensors(model, tokenizer, folder.path / "model")
+    (folder.path / "model" / "chat_template.jinja").write_text(talk.TEMPLATE, encoding="utf-8")
+    path = folder.path / "model.gguf"
+    export.write_gguf(
+        model, tokenizer, path, "q8_0", f"tinyllm-depth-{folder.config['depth']}", talk.TEMPLATE
+    )
+
+
+def likeliest(logits: torch.Tensor) -> torch.Tensor:
+    return logits.argmax(-1, keepdim=True)
+
+
+class Lap:
+    """Seconds of CPU since it was made or last asked."""
+
+    def __init__(self) -> None:
+        self._last = time.process_time()
+
+    def __call__(self) -> float:
+        last, self._last = self._last, time.process_time()
+        return round(self._last - last, 2)
+
+
+def _windows(folder: Folder, tokenizer: Tokenizer, read: Text) -> Windows:
+    """Stretches of the texts, one context long, drawn afresh for each epoch in fixed shares."""
+    ids = {name: _encoded(tokenizer, read[name][0]) for name in SHARES}
+    length = folder.config["context"] + 1
+
+    def draw(epoch: int) -> list[Example]:
+        chance = Random(f"{folder.seed} windows {epoch}")
+        names = chance.choices(list(SHARES), list(SHARES.values()), k=LOOKS * folder.config["batch"])
+        starts = [(name, chance.randrange(max(1, len(ids[name]) - length))) for name in names]
+        return [Example.text(ids[name][start : start + length]) for name, start in starts]
+
+    return draw
+
+
+def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a long text, piece by piece: all at once takes twice the time."""
+    pieces = (text[start : start + 100_000] for start in range(0, len(text), 100_000))
+    return [id for piece in pieces for id in tokenizer.encode(piece)]
+
+
+def _learn(folder: Folder, model: Model, examples: Examples, stage: str, lr: float, batch: int) -> Card:
+    """Train `model` for a stage, in the folder: curve, checkpoint, and where it was stopped."""
+    config, lap = folder.config, Lap()
+    settings = Settings(
+        steps=config[f"{stage}_steps"],
+        batch=batch,
+        lr=lr,
+        optimizer=config["optimizer"],
+        weight_decay=config["weight_decay"],
+        seed=folder.seed,
+        threads=config["threads"],
+    )
+    every = max(1, settings.steps // LOOKS)
+    recent: list[float] = []
+
+    def progress(step: int, steps: int, loss: float, left: float) -> None:
+        recent.append(loss)
+        folder.tell(stage, step, steps, loss, left)
+        if step % every == 0 or step == steps:
+            folder.log(f"{stage} train", step, loss=sum(recent) / len(recent), cpu=lap())
+            recent.clear()
+
+    return train(model, examples, settings, progress, folder.path / f"{stage}.pt", every)
+
+
+def _cost(card: Card) -> dict[str, Any]:
+    return {"tokens": card.tokens, "macs": card.macs}

@@ -1,0 +1,114 @@
+"""Conversations: how they are spelled in tokens, and how one is held, with the calculator in between.
+
+A turn is `<|user|>QUESTION<|assistant|>`, then either a reply, or a call, the tool's result and the reply
+after it. A call is spelled as Hermes models do, in JSON, which llama.cpp reads by itself; all of it that never
+changes is one token. Knows nothing about training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyllm.lab.generate import Choose, generate
+from tinyllm.lab.model import Model
+from tinyllm.lab.pipeline import calculator
+from tinyllm.lab.pipeline.questions import Question
+from tinyllm.lab.tokenizer import END, Tokenizer
+from tinyllm.lab.train import Example
+
+USER, ASSISTANT, TOOL = "<|user|>", "<|assistant|>", "<|tool|>"
+OPEN = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "'
+CLOSE = '"}}\n</tool_call>'
+WORDS = (USER, ASSISTANT, TOOL, OPEN, CLOSE)
+LONGEST = 48  # tokens of a call or a reply
+# The same for llama.cpp and `transformers`. Earlier turns are left out: the model has learned single ones.
+TEMPLATE = """\
+{%- set last = namespace(user=0) -%}
+{%- for message in messages -%}
+{%- if message.role == "user" %}{% set last.user = loop.index0 %}{% endif -%}
+{%- endfor -%}
+{%- for message in messages[last.user:] -%}
+{%- if message.role == "user" %}{{ "<|user|>" + message.content }}
+{%- elif message.role == "tool" %}{{ "<|tool|>" + message.content }}
+{%- elif message.tool_calls %}{{ "<|assistant|>" }}
+{%- for call in message.tool_calls -%}
+{{ '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' -}}
+{{ call.function.arguments | tojson + '}\\n</tool_call>' }}
+{%- endfor %}{{ "<|end|>" }}
+{%- elif message.role == "assistant" %}{{ "<|assistant|>" + message.content + "<|end|>" }}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ "<|assistant|>" }}{% endif -%}
+"""
+
+
+def asked(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a question that waits for an answer. Its own control tokens are text like any other."""
+    return tokenizer.encode(f"{USER}{_plain(text)}{ASSISTANT}")
+
+
+def reply(question: Question) -> str:
+    """What is said at the end of its turn."""
+    return question.reply if question.sum is None else question.reply.format(calculator.said(question.value))
+
+
+def answered(tokenizer: Tokenizer, question: Question) -> list[tuple[list[int], list[int]]]:
+    """The turn of `question` in pieces: what is read, and what the model shall say next."""
+    prompt, end = asked(tokenizer, question.text), [tokenizer.end]
+    if question.sum is None:
+        return [(prompt, tokenizer.encode(reply(question)) + end)]
+    call = tokenizer.encode(f"{OPEN}{question.sum}{CLOSE}") + end
+    heard = tokenizer.encode(f"{TOOL}{calculator.result(question.sum)}{ASSISTANT}")
+    return [(prompt, call), (heard, tokenizer.encode(reply(question)) + end)]
+
+
+def example(tokenizer: Tokenizer, question: Question) -> Example:
+    """The turn of `question`, of which what the assistant says is to be learned."""
+    ids, learn = list[int](), list[bool]()
+    for read, say in answered(tokenizer, question):
+        ids += read + say
+        learn += [False] * len(read) + [True] * len(say)
+    return Example(tuple(ids), tuple(learn))
+
+
+def call_of(said: str) -> str | None:
+    """The sum that the model asks for, or None where it makes no whole call."""
+    whole = said.startswith(OPEN) and said.endswith(CLOSE)
+    return said.removeprefix(OPEN).removesuffix(CLOSE) if whole else None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What came of a question: what the model said first, the tool's result if that was a call, and the reply."""
+
+    said: str
+    result: str | None
+    reply: str
+
+
+def hold(model: Model, tokenizer: Tokenizer, questions: Sequence[str], choose: Choose) -> list[Turn]:
+    """The turns that follow from `questions`, each of them alone. Raises ValueError for one that is too long."""
+    prompts = [asked(tokenizer, text) for text in questions]
+    for text, prompt in zip(questions, prompts, strict=True):
+        if len(prompt) + LONGEST > model.config.context:
+            raise ValueError(f"{text[:40]!r}... is too long: it has {len(prompt)} tokens")
+    first = [tokenizer.decode(ids) for ids in generate(model, prompts, LONGEST, tokenizer.end, None, choose)]
+    turns = [Turn(said, None, said) for said in first]
+    heard = dict[int, list[int]]()
+    for i, said in enumerate(first):
+        if (call := call_of(said)) is not None:
+            result = calculator.result(call)
+            turns[i] = Turn(said, result, result)  # what stands if there is no room for a reply
+            ids = prompts[i] + tokenizer.encode(f"{said}{END}{TOOL}{result}{ASSISTANT}")
+            if len(ids) <= model.config.context:
+                heard[i] = ids
+    replies = generate(model, list(heard.values()), LONGEST, tokenizer.end, None, choose)
+    for i, ids in zip(heard, replies, strict=True):
+        turns[i] = Turn(first[i], turns[i].result, tokenizer.decode(ids))
+    return turns
+
+
+def _plain(text: str) -> str:
+    """`text` without anything that would be read as a control token."""
+    for word in (*WORDS, END):
+        text = text.replace(word, " ")
+    return text.strip()
