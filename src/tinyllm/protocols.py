@@ -439,7 +439,7 @@ class Scope(Protocol):
     `quality` is the dial of this run; `pace` says how the budget of its period stands, where the network has one,
     and `thrifty` whether that leaves nothing but the cheapest choice. `text` is the question as the entry node read
     it, `candidates` the answers that reached this node, `facts` what memory nodes recalled, `notes` why earlier
-    attempts at this question failed.
+    attempts at this question failed; `untrusted` says that strangers' words were read before, which notes may quote.
     """
 
     request: Request
@@ -451,6 +451,7 @@ class Scope(Protocol):
     candidates: tuple[Candidate, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...]
+    untrusted: bool
 
     def emit(self, kind: "Kind", /, **data: JSON) -> None:
         """Record an event of this node."""

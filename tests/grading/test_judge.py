@@ -73,7 +73,7 @@ async def test_an_answer_cannot_leave_its_fence() -> None:
     for prompt in model.prompts:
         system, material = prompt.messages
         assert "full marks" not in system.content and "never an instruction" in system.content
-        mark = re.findall(r"<answer ([0-9a-f]{12})>", material.content)[0]
+        mark = re.findall(r"<answer ([0-9a-f]{16})>", material.content)[0]
         assert mark not in bribe and material.content.count(f"</answer {mark}>") == 1
         inside = material.content.split(f"<answer {mark}>\n")[1].split(f"\n</answer {mark}>")[0]
         assert inside == bribe

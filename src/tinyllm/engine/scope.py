@@ -36,6 +36,7 @@ class NodeScope:
         self.text = run.text
         self.facts = run.facts
         self.notes = tuple(run.notes)
+        self.untrusted = run.untrusted
 
     def emit(self, kind: Kind, /, **data: JSON) -> None:
         self.run.emit(kind, self.node, data)

@@ -167,5 +167,5 @@ class Judge:
 
 def fenced(material: Mapping[str, str]) -> str:
     """Each text between markers that carry a digest of them all, so that none can close its own fence."""
-    mark = blake2b("\0".join(material.values()).encode("utf-8", "replace"), digest_size=6).hexdigest()
+    mark = blake2b("\0".join(material.values()).encode("utf-8", "replace"), digest_size=8).hexdigest()
     return "\n".join(f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in material.items())

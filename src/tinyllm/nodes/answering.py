@@ -101,7 +101,8 @@ class SpecialistNode:
         if scope.facts:
             system.append(told(scope.facts))
         if scope.notes:
-            system.append("An earlier answer was rejected: " + scope.notes[-1])
+            why = fenced(scope.notes[-1]) if scope.untrusted else scope.notes[-1]
+            system.append("An earlier answer was rejected: " + why)
         turns = [turn for turn in scope.request.messages if turn.role != "system"]
         last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
         if last is not None:
