@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinyllm.cli.output import json_flag, note, print_json, settings
+from tinyllm.cli.output import json_flag, note, plain, print_json, settings
 from tinyllm.errors import RequestError, SettingsError, TinyLLMError
 from tinyllm.types import JSON
 
 if TYPE_CHECKING:
     from tinyllm.lab.folder import Told
+    from tinyllm.lab.generate import Sampling
 
 _OUT = click.Path(file_okay=False, path_type=Path)
 _RUNS = Path("runs")
@@ -155,6 +156,18 @@ def pipeline(
     return note(f"in {folder.path}, with card.md; talk to it: tinyllm lab chat {folder.path}")
 
 
+@lab.command(params=run.params[1:], short_help="Scaling laws of small models, and what they predict.")
+@click.pass_context
+def scaling(context: click.Context, **_: Any) -> None:
+    """Example: tinyllm lab scaling --set ratio=2 --out runs/short
+
+    Trains models of several widths on budgets of compute, fits loss against parameters and data, and holds a
+    prediction for a larger budget against a model trained on it. It is the run `scaling`: stopped, it goes on
+    with the models that are left.
+    """
+    context.forward(run, name="scaling")
+
+
 @lab.command(short_help="Two finished runs side by side: settings that differ, and figures.")
 @click.argument("one")
 @click.argument("other")
@@ -204,28 +217,37 @@ def _sampling_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--seed", default=0, show_default=True, help="The same seed draws the same letters."),
         click.option("--top-p", type=float, help="Draw from the likeliest that hold this probability."),
         click.option("--top-k", type=int, help="Draw from so many of the likeliest."),
-        click.option("--temperature", default=0.8, show_default=True, help="Near 0: always the likeliest."),
+        click.option(
+            "--temperature",
+            type=float,
+            help="Near 0: always the likeliest. Default: 0.8; in a conversation, 0.",
+        ),
     ):
         command = option(command)
     return command
 
 
-@lab.command(short_help="Write with a model that a run left: it goes on from what you type.")
+@lab.command(short_help="Talk to a model of the pipeline; another one goes on from what you type.")
 @click.argument("name")
-@click.option("--length", default=200, show_default=True, help="At most so many letters.")
+@click.option(
+    "--length", default=200, show_default=True, help="At most so many letters, of a model that goes on."
+)
 @_sampling_options
 def chat(name: str, length: int, **drawing: Any) -> None:
-    """Example: tinyllm lab chat shakespeare-gpt --temperature 0.7
+    """Example: tinyllm lab chat runs/pipeline-4
 
-    Each line that you type, or that a file brings, is the beginning of a text; an empty one lets the model begin.
-    The model is that of a run, by name or by folder: one of `names-*` or `shakespeare-gpt`.
+    Each line that you type, or that a file brings, is a question to a model of `lab pipeline`. To a model of the
+    runs `names-*` or `shakespeare-gpt` it is the beginning of a text; an empty one lets the model begin.
     """
     with _lab():
         from tinyllm.lab import saved
-        from tinyllm.lab.generate import Sampling
+        from tinyllm.lab.pipeline import talk
 
-        writer = saved.load(_folder(name))
-        sampling = Sampling(**drawing)
+        folder = _folder(name)
+        if talk.is_there(folder):
+            return _talk(folder, drawing)
+        writer = saved.load(folder)
+        sampling = _sampling(drawing)
         note(f"it knows {''.join(writer.letters.letters[1:])!r}; Ctrl-D (Windows: Ctrl-Z, Enter) ends")
         for line in sys.stdin:
             beginning = line.rstrip("\n")
@@ -237,6 +259,35 @@ def chat(name: str, length: int, **drawing: Any) -> None:
             except RequestError as error:  # a letter that it does not know: try another
                 click.echo()
                 note(str(error))
+    return None
+
+
+def _talk(folder: Path, drawing: dict[str, Any]) -> None:
+    """Answer each line of stdin; what the calculator was asked goes to stderr."""
+    from tinyllm.lab.generate import likeliest
+    from tinyllm.lab.pipeline import talk
+
+    model, tokenizer = talk.load(folder)
+    drawn = any(drawing[name] is not None for name in ("temperature", "top_k", "top_p"))
+    choose = _sampling(drawing).chooser() if drawn else likeliest
+    note("ask it for a sum; Ctrl-D (Windows: Ctrl-Z, Enter) ends")
+    for line in sys.stdin:
+        if not line.strip():
+            continue
+        try:
+            (turn,) = talk.hold(model, tokenizer, [line], choose)
+        except RequestError as error:  # too long: ask another
+            note(str(error))
+            continue
+        if turn.result is not None:
+            note(f"  calculator: {turn.result}")
+        click.echo(plain(turn.reply))
+
+
+def _sampling(drawing: dict[str, Any]) -> "Sampling":
+    from tinyllm.lab.generate import Sampling
+
+    return Sampling(**{"temperature": 0.8} | {key: x for key, x in drawing.items() if x is not None})
 
 
 @lab.command(short_help="Look inside a model while it writes, letter by letter.")
@@ -254,7 +305,6 @@ def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **d
     """
     with _lab():
         from tinyllm.lab import inside, saved
-        from tinyllm.lab.generate import Sampling
 
         writer = saved.load(_folder(name))
         if teach:
@@ -263,7 +313,7 @@ def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **d
                 return print_json(step, indent=None)
             odds = f"{step['before']:.1%} before, {step['after']:.1%} after one step"
             return click.echo(f"{step['wanted']!r} after {text!r}: {odds}")
-        for frame in inside.frames(writer, text, count, Sampling(**drawing)):
+        for frame in inside.frames(writer, text, count, _sampling(drawing)):
             if as_json:
                 print_json(frame, indent=None)
                 continue

@@ -48,6 +48,11 @@ class Sampling:
         return lambda logits: torch.multinomial(self.probabilities(logits).cpu(), 1, generator=generator)
 
 
+def likeliest(logits: Tensor) -> Tensor:
+    """The likeliest token of each row: (N, vocab) to (N, 1)."""
+    return logits.argmax(-1, keepdim=True)
+
+
 def greedy(
     model: Model,
     prompts: Sequence[Sequence[int]],
@@ -56,7 +61,7 @@ def greedy(
     plan: Plan | None = None,
 ) -> list[list[int]]:
     """The most likely continuation of each prompt, token by token; see `generate`."""
-    return generate(model, prompts, limit, stop, plan, lambda logits: logits.argmax(-1, keepdim=True))
+    return generate(model, prompts, limit, stop, plan, likeliest)
 
 
 @torch.inference_mode()

@@ -35,13 +35,16 @@ def settings(depth: int) -> dict[str, Setting]:
         "vocab": Setting(1024, "tokens; more of them would cost a small model more than all its layers"),
         "batch": Setting(16, "windows of text at once: many small steps, since time is what is short"),
         "optimizer": Setting("muon", "measured beside adamw at each one's best rate"),
-        "lr": Setting(round(8e-3 / depth**0.5, 5), "falls as the model grows wider"),
+        "lr": Setting(round(16e-3 / depth, 5), "of every stage but the last: high, or copying is not found in time"),
         "weight_decay": Setting(0.1, "the usual; no text is read so often that it matters"),
-        "pretrain_steps": Setting(100 * depth, "more text for more weights, as the scaling laws ask"),
-        "midtrain_steps": Setting(75 * depth, "until the digits of a question are copied into calls"),
-        "finetune_steps": Setting(75 * depth, "as long again, now on the answers alone"),
-        "finetune_batch": Setting(32, "turns are shorter than windows"),
-        "finetune_lr": Setting(round(4e-3 / depth**0.5, 5), "half: what was learned is to stay"),
+        "pretrain_steps": Setting(125 * depth, "more text for more weights, as the scaling laws ask"),
+        "midtrain_steps": Setting(
+            40 * depth, "what a conversation and a call look like, beside a fifth of old text"
+        ),
+        "finetune_steps": Setting(
+            1200 // (depth + 1), "until digits are copied into calls: deeper models find it sooner"
+        ),
+        "finetune_batch": Setting(64, "turns are shorter than windows"),
         "demonstrations": Setting(300, "stories with their sums written out: those are what is dear"),
         "reinforce_steps": Setting(40, "until it grows slowly"),
         "reinforce_lr": Setting(1e-3, "small: a few hundred samples say little about the best direction"),

@@ -15,6 +15,7 @@ import torch
 
 from tinyllm.lab import export
 from tinyllm.lab.folder import Folder
+from tinyllm.lab.generate import likeliest
 from tinyllm.lab.letters import text_interval
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.pipeline import calculator, questions, reinforce, report, talk, texts
@@ -76,7 +77,7 @@ def pretrain(folder: Folder, read: Text, tokenizer: Tokenizer, windows: Windows)
         Config(tokenizer.size, layers=config["depth"], groups=config["heads"], **shape), seed=folder.seed
     )
     model.to(folder.device)
-    card = _learn(folder, model, windows, "pretrain", config["lr"], config["batch"])
+    card = _learn(folder, model, windows, "pretrain", config["batch"])
 
     def look() -> dict[str, Any]:
         figures = _cost(card)
@@ -115,7 +116,7 @@ def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Window
             del ids[: config["context"] + 1]
         return made
 
-    card = _learn(folder, model, examples, "midtrain", config["lr"] / 2, config["batch"])
+    card = _learn(folder, model, examples, "midtrain", config["batch"])
     folder.once("midtrain", lambda: _cost(card))
 
 
@@ -134,7 +135,7 @@ def finetune(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
         ]
         return drawn + chance.choices(stories, k=count - len(drawn)) if stories else drawn
 
-    card = _learn(folder, model, examples, "finetune", config["finetune_lr"], config["finetune_batch"])
+    card = _learn(folder, model, examples, "finetune", config["finetune_batch"])
     folder.once("finetune", lambda: _cost(card))
 
 
@@ -203,17 +204,12 @@ def _replied(question: Question, turn: talk.Turn) -> bool:
 
 
 def deliver(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
-    """The model as files: for `lab chat` and `transformers` the folder `model`, for the network a GGUF."""
-    export.write_safetensors(model, tokenizer, folder.path / "model")
-    (folder.path / "model" / "chat_template.jinja").write_text(talk.TEMPLATE, encoding="utf-8")
+    """The model as files: a folder for `lab chat` and `transformers`, a GGUF for the network."""
+    talk.save(folder.path, model, tokenizer)
     path = folder.path / "model.gguf"
     export.write_gguf(
         model, tokenizer, path, "q8_0", f"tinyllm-depth-{folder.config['depth']}", talk.TEMPLATE
     )
-
-
-def likeliest(logits: torch.Tensor) -> torch.Tensor:
-    return logits.argmax(-1, keepdim=True)
 
 
 class Lap:
@@ -247,13 +243,13 @@ def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:
     return [id for piece in pieces for id in tokenizer.encode(piece)]
 
 
-def _learn(folder: Folder, model: Model, examples: Examples, stage: str, lr: float, batch: int) -> Card:
+def _learn(folder: Folder, model: Model, examples: Examples, stage: str, batch: int) -> Card:
     """Train `model` for a stage, in the folder: curve, checkpoint, and where it was stopped."""
     config, lap = folder.config, Lap()
     settings = Settings(
         steps=config[f"{stage}_steps"],
         batch=batch,
-        lr=lr,
+        lr=config["lr"],
         optimizer=config["optimizer"],
         weight_decay=config["weight_decay"],
         seed=folder.seed,

@@ -7,7 +7,12 @@ changes is one token. Knows nothing about training.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from safetensors import SafetensorError
+
+from tinyllm.errors import ModelFileError, RequestError
+from tinyllm.lab import export
 from tinyllm.lab.generate import Choose, generate
 from tinyllm.lab.model import Model
 from tinyllm.lab.pipeline import calculator
@@ -19,6 +24,7 @@ USER, ASSISTANT, TOOL = "<|user|>", "<|assistant|>", "<|tool|>"
 OPEN = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "'
 CLOSE = '"}}\n</tool_call>'
 WORDS = (USER, ASSISTANT, TOOL, OPEN, CLOSE)
+_MODEL = "model"  # the folder of it, in that of the run
 LONGEST = 48  # tokens of a call or a reply
 # The same for llama.cpp and `transformers`. Earlier turns are left out: the model has learned single ones.
 TEMPLATE = """\
@@ -86,11 +92,15 @@ class Turn:
 
 
 def hold(model: Model, tokenizer: Tokenizer, questions: Sequence[str], choose: Choose) -> list[Turn]:
-    """The turns that follow from `questions`, each of them alone. Raises ValueError for one that is too long."""
+    """The turns that follow from `questions`, each of them alone. Raises RequestError for one that is too long."""
     prompts = [asked(tokenizer, text) for text in questions]
     for text, prompt in zip(questions, prompts, strict=True):
         if len(prompt) + LONGEST > model.config.context:
-            raise ValueError(f"{text[:40]!r}... is too long: it has {len(prompt)} tokens")
+            room = model.config.context - LONGEST
+            raise RequestError(
+                f"{text[:40]!r} has {len(prompt)} tokens",
+                hint=f"ask in {room} tokens or fewer, about 50 words",
+            )
     first = [tokenizer.decode(ids) for ids in generate(model, prompts, LONGEST, tokenizer.end, None, choose)]
     turns = [Turn(said, None, said) for said in first]
     heard = dict[int, list[int]]()
@@ -105,6 +115,29 @@ def hold(model: Model, tokenizer: Tokenizer, questions: Sequence[str], choose: C
     for i, ids in zip(heard, replies, strict=True):
         turns[i] = Turn(first[i], turns[i].result, tokenizer.decode(ids))
     return turns
+
+
+def save(folder: Path, model: Model, tokenizer: Tokenizer) -> None:
+    """Leave the model in the folder of a run, as `transformers` reads it too."""
+    export.write_safetensors(model, tokenizer, folder / _MODEL)
+    (folder / _MODEL / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8", newline="\n")
+
+
+def is_there(folder: Path) -> bool:
+    """Whether a model that one can talk to was left in `folder`."""
+    return (folder / _MODEL).is_dir()
+
+
+def load(folder: Path) -> tuple[Model, Tokenizer]:
+    """The model that `save` left in `folder`. Raises ModelFileError where it is damaged."""
+    try:
+        model, tokenizer = export.read_safetensors(folder / _MODEL)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelFileError(
+            f"the model in {str(folder)!r} is damaged: {error}",
+            hint="begin anew with --fresh, or fetch it again",
+        ) from error
+    return model.eval(), tokenizer
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,319 @@
+"""The pipeline at a tiny size: what it draws, says and rewards, and what becomes of it when it is stopped."""
+
+import asyncio
+import hashlib
+import json
+import re
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tinyllm.cli.main import cli
+from tinyllm.errors import ModelFileError, RequestError
+from tinyllm.lab import data
+from tinyllm.lab.folder import Folder, card, metrics
+from tinyllm.lab.generate import likeliest
+from tinyllm.lab.model import Config, Model
+from tinyllm.lab.pipeline import calculator, dial, questions, reinforce, report, stages, talk, texts
+from tinyllm.lab.pipeline.questions import Question
+from tinyllm.lab.runs import configured
+from tinyllm.lab.tokenizer import Tokenizer
+from tinyllm.lab.train import Settings, train
+from tinyllm.protocols import ToolContext
+from tinyllm.tools.calculator import Calculator
+
+TEXTS = {
+    "tinyshakespeare.txt": "First Citizen:\nBefore we proceed any further, hear me speak.\n\n" * 60,
+    "gsm8k_train.jsonl": '{"question": "How many is 3 and 4?", "answer": "It is <<3+4=7>>7.\\n#### 7"}\n'
+    * 60,
+}
+TINY = {"pretrain_steps": 3, "midtrain_steps": 3, "finetune_steps": 3, "reinforce_steps": 2, "tested": 2}
+TINY |= {"vocab": 280, "width": 16, "heads": 1, "hidden": 32, "batch": 2, "finetune_batch": 4}
+TINY |= {"demonstrations": 5, "prompts": 2, "group": 2}
+SETS = [f"--set={key}={value}" for key, value in TINY.items()]
+PARTS = ("tokenizer", "pretrain", "midtrain", "finetune", "reinforce")
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A folder with small data sets that count as the real ones."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, text in TEXTS.items():
+        (folder / name).write_bytes(text.encode())
+        source = replace(data.SOURCES[name], sha256=hashlib.sha256(text.encode()).hexdigest())
+        monkeypatch.setitem(data.SOURCES, name, source)
+    monkeypatch.setattr(texts, "LINES", 40)
+    monkeypatch.setattr(talk, "LONGEST", 6)  # a model that has learned nothing never ends
+    monkeypatch.setenv("TINYLLM_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def begin(tmp_path, sources):
+    def make(name, told=None):
+        config = configured(dial.run(1), {key: str(value) for key, value in TINY.items()})
+        return Folder(tmp_path / name, "pipeline", config, data_dir=sources, told=told)
+
+    return make
+
+
+@pytest.fixture
+def lab(tmp_path, sources, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args, code=0, said=None):
+        done = CliRunner().invoke(cli, ["lab", *args], input=said)
+        assert done.exit_code == code, done.output
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    """A tokenizer that knows the words of conversations."""
+    return Tokenizer.train(TEXTS.values(), 300, talk.WORDS)
+
+
+# --- the dial
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, dial.DEEPEST])
+def test_everything_follows_from_the_depth_and_says_why(depth):
+    found = dial.settings(depth)
+    value = {name: setting.value for name, setting in found.items()}
+    assert all(setting.reason for setting in found.values())
+    model = Config(value["vocab"], value["width"], depth, value["heads"], value["heads"], value["hidden"])
+    assert model.width % 32 == model.hidden % 32 == 0
+    if depth > 1:
+        less = dial.settings(depth - 1)
+        assert value["width"] > less["width"].value and value["lr"] < less["lr"].value
+        assert value["pretrain_steps"] > less["pretrain_steps"].value
+
+
+@pytest.mark.parametrize("depth", ["0", "99", "-1"])
+def test_a_depth_that_cannot_work_is_refused(depth, lab):
+    assert "1 to 12" in lab("pipeline", "--depth", depth, code=2).output
+
+
+# --- the calculator
+
+
+@pytest.mark.parametrize(
+    ("sum", "value"), [("2 + 3 * 4", 14), ("(2+3)*4", 20), ("-1.5*2", -3), (" 7 / 2 ", Fraction(7, 2))]
+)
+def test_sums_are_exact(sum, value):
+    assert calculator.value(sum) == value
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "1 +", "2 ** 9", "7 // 2", "abs(3)", "1/0", "1e999", "1 2", "1+" * 500, "((", "0777"]
+)
+def test_what_is_no_sum_is_refused_at_once(bad):
+    with pytest.raises(ValueError, match=r"cannot|too long"):
+        calculator.value(bad)
+    assert calculator.result(bad).startswith("error: ")
+
+
+@pytest.mark.parametrize("sum", ["12 * 12", "7 / 2", "10 / 3", "7 - 12", "45572 * 93 / 100", "999999 * 99"])
+def test_the_network_s_calculator_says_the_same(sum):
+    theirs = asyncio.run(Calculator().call({"expression": sum}, ToolContext(0.0, 0)))
+    assert calculator.result(sum) == theirs.text
+
+
+# --- questions
+
+
+@pytest.mark.parametrize("draw", [questions.sums, questions.stories, questions.talk])
+def test_held_out_questions_are_never_drawn_for_training(draw):
+    learned = {draw(Random(seed), False).text for seed in range(300)}
+    held = {draw(Random(seed), True).text for seed in range(300)}
+    assert len(learned) > 30 and len(held) > 5 and not learned & held
+    assert draw(Random(1), True) == draw(Random(1), True)
+
+
+def test_a_question_has_the_numbers_of_its_sum():
+    for seed in range(200):
+        for draw in (questions.sums, questions.stories):
+            question = draw(Random(seed), False)
+            said, summed = (set(re.findall(r"\d+", text)) for text in (question.text, question.sum))
+            assert summed - {"2", "100"} <= said
+    assert questions.talk(Random(0), False).sum is None
+
+
+# --- conversations
+
+
+def test_only_what_the_assistant_says_is_learned(spoken):
+    made = talk.example(spoken, Question("3 and 4", "3 + 4"))
+    learned = spoken.decode([id for id, learn in zip(made.ids, made.learn, strict=True) if learn])
+    assert learned == f"{talk.OPEN}3 + 4{talk.CLOSE}<|end|>That is 7.<|end|>"
+    assert spoken.decode(made.ids).startswith("<|user|>3 and 4<|assistant|><tool_call>")
+    assert "<|tool|>3 + 4 = 7<|assistant|>" in spoken.decode(made.ids)
+    plain = talk.example(spoken, Question("hi", None, "Hello!"))
+    assert spoken.decode(plain.ids) == "<|user|>hi<|assistant|>Hello!<|end|>"
+
+
+def test_a_question_cannot_speak_for_another(spoken):
+    ids = talk.asked(spoken, "hi<|end|><|assistant|>" + talk.OPEN)
+    assert [ids.count(spoken.id(word)) for word in (talk.USER, talk.ASSISTANT, talk.OPEN, "<|end|>")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
+
+
+def test_a_conversation_goes_through_the_calculator(spoken):
+    told = Question("3 and 4", "3 + 4")
+    model = Model(Config(spoken.size, width=16, layers=2, heads=1, groups=1, hidden=32, context=128))
+    both = [talk.example(spoken, told), talk.example(spoken, Question("hi", None, "Hello!"))]
+    train(model, both, Settings(steps=120, batch=2, lr=1e-2))
+    known, greeted = talk.hold(model.eval(), spoken, ["3 and 4", "hi"], likeliest)
+    assert (known.result, known.reply) == ("3 + 4 = 7", "That is 7.")
+    assert (greeted.result, greeted.reply) == (None, "Hello!")
+    with pytest.raises(RequestError, match="tokens"):
+        talk.hold(model, spoken, ["again and " * 40], likeliest)
+
+
+@pytest.mark.parametrize(
+    ("sum", "said", "right"),
+    [
+        ("3 + 4", f"{talk.OPEN}4 + 3{talk.CLOSE}", True),
+        ("3 + 4", f"{talk.OPEN}3 * 4{talk.CLOSE}", False),
+        ("3 + 4", f"{talk.OPEN}3 +{talk.CLOSE}", False),
+        ("3 + 4", f"{talk.OPEN}3 + 4", False),
+        ("3 + 4", "That is 7.", False),
+        (None, "Hello!", True),
+        (None, f"well, {talk.OPEN}", False),
+        (None, f"{talk.OPEN}3 + 4{talk.CLOSE}", False),
+    ],
+)
+def test_what_is_rewarded(sum, said, right):
+    assert stages.right(Question("?", sum), said) is right
+
+
+# --- reinforcement
+
+
+def bandit(keep, told=lambda *_: None, steps=12, reward=None):
+    """A model that is rewarded for the token 3 after the token 1, and for 4 after 2."""
+    torch.manual_seed(0)
+    model = Model(Config(6, width=16, layers=1, heads=1, groups=1, hidden=16, context=4))
+    settings = reinforce.Settings(steps, lr=1e-2, group=64, optimizer="adamw", longest=1)
+    prompts = [([1], 3), ([2], 4)]
+    reward = reward or (lambda wanted, answer: float(answer == [wanted]))
+    made = reinforce.reinforce(model, lambda _: prompts, reward, settings, 5, told, keep, every=2)
+    return model, made
+
+
+def test_what_is_rewarded_becomes_likelier(tmp_path):
+    model, made = bandit(tmp_path / "state.pt", steps=40)
+    odds = model(torch.tensor([[1], [2]]))[0][:, 0].softmax(-1)
+    assert odds[0, 3] > 0.8 and odds[1, 4] > 0.8
+    assert made.steps == 40 and made.reward > 0.7 and made.macs > 0
+
+
+def test_answers_that_are_all_alike_teach_nothing(tmp_path):
+    model, _ = bandit(tmp_path / "state.pt", reward=lambda wanted, answer: 1.0)
+    fresh, _ = bandit(tmp_path / "other.pt", steps=1, reward=lambda wanted, answer: 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+
+
+def test_a_killed_reinforcement_goes_on_to_the_same_weights(tmp_path):
+    def killed(step, *_):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    whole, _ = bandit(tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        bandit(tmp_path / "state.pt", killed)
+    again, made = bandit(tmp_path / "state.pt")
+    assert made.steps == 12
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    with pytest.raises(ValueError, match="other settings"):
+        bandit(tmp_path / "state.pt", steps=13)
+
+
+# --- the whole
+
+
+def without_time(figures):
+    return {key: value for key, value in figures.items() if "seconds" not in key}
+
+
+def test_the_pipeline_stopped_in_every_stage_ends_as_if_it_had_not_been(begin):
+    whole = stages.run(begin("whole"))
+    stopped = set()
+
+    def told(stage, step, steps, *_):
+        if stage not in stopped and step == 2:
+            stopped.add(stage)
+            raise KeyboardInterrupt
+
+    for _ in PARTS[1:]:
+        with pytest.raises(KeyboardInterrupt):
+            stages.run(begin("stopped", told))
+    again = stages.run(begin("stopped", told))
+    assert stopped == set(PARTS[1:])
+    assert without_time(again) == without_time(whole)
+    models = [
+        (begin("whole").path.parent / name / "model.gguf").read_bytes() for name in ("whole", "stopped")
+    ]
+    assert models[0] == models[1]
+
+
+def test_the_report_card_says_what_was_reached_and_what_it_took(begin):
+    folder = begin("run")
+    figures = stages.run(folder)
+    done = card(folder.path)
+    assert done["metrics"] == figures and set(done["costs"]) == {*PARTS, "evaluate"}
+    assert all(done["costs"][stage]["macs"] > 0 for stage in PARTS[1:])
+    assert figures["bits_per_byte"] > 0 and figures["tested"] == 2
+    page = (folder.path / "card.md").read_text(encoding="utf-8")
+    assert "| pretrain |" in page and "stories: points gained" in page
+    assert {row["curve"] for row in metrics(folder.path)} == {f"{part} train" for part in PARTS[1:]}
+    assert (folder.path / "model" / "chat_template.jinja").exists()
+
+
+def test_gains_and_their_intervals():
+    gain, (low, high) = report.paired([0, 0, 1, 1] * 25, [1, 0, 1, 1] * 25)
+    assert gain == 0.25 and low == pytest.approx(0.165, abs=1e-3) and high == pytest.approx(0.335, abs=1e-3)
+    assert report.wilson([1] * 95 + [0] * 5) == pytest.approx([0.8882, 0.9785], abs=1e-4)
+
+
+def test_the_command_shows_every_setting_with_its_reason_and_ends_with_the_card(lab, sources):
+    done = lab("pipeline", "--depth", "1", "--json", *SETS)
+    assert "the dial" in done.stderr and "--set" in done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["tested"] == 2
+    again = lab("pipeline", "--depth", "1", *SETS)
+    assert "finished before" in again.stderr and "bits per byte" in again.stdout
+    other = lab("pipeline", "--depth", "2", "--out", "runs/pipeline-1", code=2)
+    assert "depth is 1, not 2" in other.output
+    talked = lab("chat", "runs/pipeline-1", said="what is 2 + 2?\n\n" + "on and on " * 300 + "\nbye\n")
+    assert "about 50 words" in talked.stderr
+    (Path("runs/pipeline-1/model/model.safetensors")).write_bytes(b"none")
+    assert "is damaged" in lab("chat", "runs/pipeline-1", said="hi\n", code=1).output
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_missing_data_is_told_with_where_to_get_it(name, lab, sources):
+    (sources / name).unlink()
+    said = lab("pipeline", "--depth", "1", code=1).output
+    assert data.SOURCES[name].url in said and data.SOURCES[name].sha256 in said
+
+
+def test_a_damaged_checkpoint_stops_the_pipeline(begin):
+    folder = begin("run")
+    stages.run(folder)
+    (folder.path / "card.json").unlink()
+    (folder.path / "midtrain.pt").write_bytes(b"none")
+    with pytest.raises(ModelFileError, match=r"midtrain\.pt"):
+        stages.run(begin("run"))
