@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tinyllm.lab.mixers import Bahdanau, Convolution, Here, _weights
 from tinyllm.lab.model import Cache, Config, Model
 from tinyllm.lab.plan import Plan
-from tinyllm.lab.position import abacus, sinusoids
+from tinyllm.lab.position import Coupled, abacus, sinusoids
 from tinyllm.lab.slots import LATENT, PAUSE, Slots
 
 PLANS = ["0 1 2", "0 1 2 1 2", "0 (1 2)*2 0", "1"]
@@ -20,6 +20,8 @@ MODELS = {
     "learned": {"position": "learned"},
     "sinusoidal": {"position": "sinusoidal", "width": 36, "heads": 2},
     "abacus": {"position": "abacus rope", "digits": (1, 2, 3, 4, 5, 6, 7, 8, 9)},
+    "coupled": {"position": "coupled", "digits": (1, 2, 3, 4, 5, 6, 7, 8, 9)},
+    "coupled in a window": {"position": "coupled rope", "digits": (1, 2, 3, 4, 5), "window": 3},
     "no position": {"position": "none"},
     "cross": {"mixer": "attention cross"},
     "bahdanau": {"mixer": "gru bahdanau"},
@@ -242,6 +244,27 @@ def test_abacus_numbers_the_digits_of_every_number():
     assert abacus(tokens, 5, torch.tensor([1, 2, 3, 4, 5, 9])).tolist() == [[3, 0, 0], [1, 2, 3]]
 
 
+def test_coupled_scores_depend_on_how_far_apart_ids_are_and_no_further_than_the_reach():
+    ids = torch.tensor([[0, 1, 2, 3, 90, 0, 91]])
+    coupled = Coupled(heads=2)
+    scores = coupled(ids, past=4)[0]  # (2, 3, 7), of the ids 90, 0 and 91
+    of = coupled.GAIN * coupled.scores.weight  # (9, 2)
+    torch.testing.assert_close(scores[:, 0, 6], of[coupled.REACH + 1])
+    torch.testing.assert_close(scores[:, 2, 4], of[coupled.REACH - 1])
+    torch.testing.assert_close(scores[:, 1, :4], of[coupled.REACH : coupled.REACH + 4].T)
+    torch.testing.assert_close(scores[:, 1, [4, 6]], of[-1][:, None].expand(2, 2))
+    torch.testing.assert_close(scores[:, 0, :4], of[0][:, None].expand(2, 4))
+
+
+def test_watched_weights_are_those_that_coupled_attention_used(sharp, ids):
+    model = sharp(config(**MODELS["coupled"]))
+    weights = model(ids, watch=True)[1].routes[0].weights  # (B, H, T, S)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+    with torch.no_grad():
+        model.position.coupled.scores.weight.zero_()
+    assert not torch.allclose(weights, model(ids, watch=True)[1].routes[0].weights, atol=0.05)
+
+
 def test_sinusoids_are_sines_and_cosines_of_the_position():
     table = sinusoids(50, 6)
     assert table.shape == (50, 6)
@@ -270,6 +293,7 @@ def test_the_weights_of_recurrent_models_come_from_the_seed_alone():
         ({"mixer": "window"}, "window must be"),
         ({"window": 0}, "window must be"),
         ({"position": "abacus"}, "digits"),
+        ({"position": "coupled"}, "digits"),
         ({"digits": (1,)}, "digits"),
     ],
 )

@@ -42,6 +42,9 @@ TINY |= {
     "shakespeare-gpt-long": SMALL | {"context": 8},
     "seq2seq-reverse": SMALL | {"tested": 9, "length": 4},
     "recall-distance": SMALL | {"tested": 9, "farthest": 4},
+    "arithmetic-length": SMALL | {"tested": 9, "places": 2, "asked": 4},
+    "scaling": {"budget": 1e6, "ratio": 1.5, "widths": "4 8 12 16", "sizes": 3, "budgets": 2, "context": 8}
+    | {"resampled": 2},
 }
 RUNG = SMALL | {"batch": 8}
 

@@ -1,5 +1,6 @@
 """Characters as token ids, the split of names, and the interval of a loss. It knows nothing about models."""
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 
@@ -75,3 +76,10 @@ def text_interval(losses: NDArray[np.float64]) -> list[float]:
     """The interval of the mean of `losses` of one long text, as if 400 stretches of it were drawn."""
     pieces = np.array_split(losses, min(400, len(losses)))  # neighbours are alike
     return interval(losses, [len(piece) for piece in pieces])
+
+
+def share_interval(share: float, n: int) -> list[float]:
+    """The 95% interval of a `share` of `n` (Wilson 1927)."""
+    z = 1.96
+    middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return [max(0.0, middle - spread) / (1 + z * z / n), min((middle + spread) / (1 + z * z / n), 1.0)]

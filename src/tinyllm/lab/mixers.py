@@ -22,11 +22,13 @@ State = tuple[Tensor, ...]
 class Here:
     """Where a mixer is at work: the new `positions` (T,), and the `memory` (B, M, C) that cross-attention reads.
 
-    `watch` asks for attention weights, which the fused kernel does not give: they are computed beside it.
+    `scores` (B, H, T, S) are added to those of self-attention. `watch` asks for attention weights, which the
+    fused kernel does not give: they are computed beside it.
     """
 
     positions: Tensor
     rope: Rope | None = None
+    scores: Tensor | None = None
     memory: Tensor | None = None
     watch: bool = False
 
@@ -70,14 +72,14 @@ class Attention(nn.Module):
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # (B, G, S, D)
         S = k.shape[2]
-        plain = past is None and self.causal and self.window is None
-        mask = None if plain or T == 1 else self._sees(here.positions, S)
+        plain = past is None and self.causal and self.window is None and here.scores is None
+        mask = None if plain or (T == 1 and here.scores is None) else self._mask(here, S)
         y = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=plain, enable_gqa=self.heads != self.groups
         )
         weights = None
         if here.watch:
-            weights = _weights(q, k, self._sees(here.positions, S))
+            weights = _weights(q, k, self._mask(here, S))
         macs = weight_macs(self, B * T) + 2 * B * self.heads * self.dim * T * S  # masked pairs count as well
         # As many keys as the next position can see besides itself; `window` 1 needs none.
         keep = S if self.window is None else min(S, self.window - 1)
@@ -91,12 +93,18 @@ class Attention(nn.Module):
         seen = back >= 0 if self.causal else torch.ones_like(back, dtype=torch.bool)
         return seen if self.window is None else seen & (back.abs() < self.window)
 
+    def _mask(self, here: Here, S: int) -> Tensor:
+        """What is added to the scores of the S latest positions: minus infinity where they are not seen."""
+        seen = self._sees(here.positions, S)
+        scores = torch.zeros_like(seen, dtype=torch.float32) if here.scores is None else here.scores[..., -S:]
+        return scores.masked_fill(~seen, -torch.inf)
+
 
 def _weights(q: Tensor, k: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention weights (B, H, T, S) of queries (B, H, T, D) over keys (B, G, S, D)."""
     scores = q @ k.repeat_interleave(q.shape[1] // k.shape[1], dim=1).mT / q.shape[-1] ** 0.5
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
+        scores = scores + mask
     return scores.softmax(dim=-1)
 
 

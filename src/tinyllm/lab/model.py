@@ -27,8 +27,8 @@ class Config:
 
     `mixer` names one mixer or several that the layers take in turn (`gru bahdanau`), `position` one code or
     several. `window` is how many positions attention or the fixed window sees, itself included; `digits` are
-    the token ids that abacus positions number; `pauses` adds the vector that pause slots need. While training,
-    `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014).
+    the token ids that abacus and coupled positions number; `pauses` adds the vector that pause slots need.
+    While training, `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014).
     """
 
     vocab: int
@@ -73,8 +73,10 @@ class Config:
             raise ValueError(f"dropout must be 0 or more and below 1, not {self.dropout}")
         if (self.window or 0) < 1 and (self.window is not None or "window" in self.mixers):
             raise ValueError(f"window must be 1 or more where a mixer has one, not {self.window}")
-        if ("abacus" in self.position.split()) != bool(self.digits):
-            raise ValueError("abacus positions and `digits` (the token ids of digits) need each other")
+        if bool({"abacus", "coupled"} & {*self.position.split()}) != bool(self.digits):
+            raise ValueError(
+                "abacus or coupled positions and `digits` (the token ids of digits) need each other"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -209,7 +211,9 @@ class Model(nn.Module):
         for stretch in slots.stretches() if isinstance(ids, Slots) else (slots,):
             past = cache.length
             x = self._enter(stretch, cache)  # (B, T, C), and the cache now holds the tokens too
-            here = Here(torch.arange(past, cache.length, device=x.device), self.position.rope, memory, watch)
+            positions = torch.arange(past, cache.length, device=x.device)
+            scores = self.position.scores(cache.tokens, past)
+            here = Here(positions, self.position.rope, scores, memory, watch)
             states = list[State]()
             for slot, layer in enumerate(plan.order):
                 block = cast(Block, self.blocks[layer])

@@ -1,7 +1,7 @@
 """Position codes: how a model is told where each token stands.
 
-A code is an id function and what is done with the ids: a table whose rows are added to the embeddings, or a
-rotation of queries and keys. Knows nothing about blocks or plans.
+A code is an id function and what is done with the ids: a table whose rows are added to the embeddings, a
+rotation of queries and keys, or numbers that are added to attention's scores. Knows nothing about blocks or plans.
 """
 
 import torch
@@ -45,6 +45,25 @@ class Rope(nn.Module):
         return torch.view_as_real(pairs * self.turns[positions, None]).flatten(-2).type_as(x)
 
 
+class Coupled(nn.Module):
+    """Adds to each head's score a learned number for how far apart the abacus ids are (Cho et al. 2024).
+
+    All differences beyond `REACH` share one number (Shaw et al. 2018), so those of longer numbers are no new ones.
+    """
+
+    REACH = 4
+    GAIN = 20.0  # scores grow to several units, weights by thousandths a step
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.scores = nn.Embedding(2 * self.REACH + 1, heads)
+
+    def forward(self, ids: Tensor, past: int) -> Tensor:
+        """Scores (B, H, T, S) of the last T of `ids` (B, S), S being past + T, for all of them."""
+        apart = (ids[:, None] - ids[:, past:, None]).clamp(-self.REACH, self.REACH)  # (B, T, S)
+        return self.GAIN * self.scores(apart + self.REACH).permute(0, 3, 1, 2)
+
+
 def sinusoids(context: int, width: int) -> Tensor:
     """A table (context, C) of sines and cosines, wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017)."""
     speed = 10_000 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
@@ -52,13 +71,13 @@ def sinusoids(context: int, width: int) -> Tensor:
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :width]
 
 
-POSITIONS = ("rope", "learned", "sinusoidal", "abacus", "none")
+POSITIONS = ("rope", "learned", "sinusoidal", "abacus", "coupled", "none")
 
 
 class Position(nn.Module):
     """The codes of one model; `config.position` names one or more of them, as in `abacus rope`.
 
-    It adds those that are tables. Rotations happen inside attention, which is handed `rope`.
+    It adds those that are tables. Rotations and scores are attention's, which is handed `rope` and `scores`.
     """
 
     wave: Tensor | None
@@ -70,6 +89,7 @@ class Position(nn.Module):
         self.learned = nn.Embedding(config.context, config.width) if "learned" in kinds else None
         self.abacus = nn.Embedding(config.context + 1, config.width) if "abacus" in kinds else None
         waves = sinusoids(config.context, config.width) * 0.02 if "sinusoidal" in kinds else None
+        self.coupled = Coupled(config.heads) if "coupled" in kinds else None
         self.register_buffer("wave", waves, persistent=False)  # as small as the embeddings that it joins
         self.register_buffer("digits", torch.tensor(config.digits, dtype=torch.long), persistent=False)
         turning = "rope" in kinds and "attention" in config.mixers
@@ -84,3 +104,7 @@ class Position(nn.Module):
         if self.abacus is not None:
             x = x + self.abacus(abacus(tokens, past, self.digits))
         return x
+
+    def scores(self, tokens: Tensor, past: int) -> Tensor | None:
+        """What attention adds to its scores for `tokens` (B, past + T): (B, H, T, past + T), or nothing."""
+        return None if self.coupled is None else self.coupled(abacus(tokens, 0, self.digits), past)

@@ -231,4 +231,21 @@ RUNS: dict[str, Run] = {
         {"steps": 400, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 500}
         | {"width": 32, "hidden": 96, "layers": 2, "heads": 4, "groups": 4, "farthest": 64},
     ),
+    "arithmetic-length": Run(
+        "Trained on sums of up to ten digits, asked for fifty: digits of equal value are coupled.",
+        "arithmetic:length",
+        Figure("accuracy", 0.99, "aim", ours=1.0, seconds=73),
+        {"steps": 500, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.0, "tested": 1000}
+        | {"width": 64, "hidden": 128, "layers": 1, "heads": 4, "groups": 4, "position": "coupled"}
+        | {"places": 10, "asked": 50},
+    ),
+    "scaling": Run(
+        "Loss against parameters, data and compute, and what that says of a larger budget.",
+        "scaling:laws",
+        Figure("prediction_error", 0.02, "aim", ours=None, seconds=720),
+        {"budget": 2e10, "budgets": 3, "ratio": 3.0, "widths": "12 16 24 32 48 64 96", "sizes": 5}
+        | {"resampled": 300}
+        | {"layers": 2, "context": 64, "batch": 8, "lr": 2e-2, "optimizer": "muon", "weight_decay": 0.1},
+        ("tinyshakespeare.txt",),
+    ),
 }

@@ -35,24 +35,26 @@ def fit(
     examples: Examples,
     look: Callable[[int], None] | None = None,
     part: str = "",
+    steps: int = 0,
 ) -> None:
     """Train `model` as the folder's config says, and leave it ready to be asked.
 
     `look` is called with the step a few times on the way and at the end. A run of several trainings names
-    each `part`: its checkpoint and curve bear that name.
+    each `part`: its checkpoint and curve bear that name; `steps` are those of this one, if it has its own.
     """
     config = folder.config
+    steps = steps or config["steps"]
     folder.device = chosen_device(folder.device)
     model.to(folder.device)
     settings = Settings(
-        steps=config["steps"],
+        steps=steps,
         batch=config["batch"],
         lr=config["lr"],
         optimizer=config["optimizer"],
         weight_decay=config["weight_decay"],
         seed=folder.seed,
     )
-    every = max(1, config["steps"] // LOOKS)
+    every = max(1, steps // LOOKS)
     recent: list[float] = []
 
     def progress(step: int, steps: int, loss: float, left: float) -> None:

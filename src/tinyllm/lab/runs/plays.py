@@ -5,6 +5,7 @@ Losses are nats per character of the last tenth of the text, all of it, in windo
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,11 @@ def gpt(folder: Folder) -> dict[str, Any]:
     model = Model(shaped(folder, len(letters), context), seed=folder.seed)
     saved.save(folder.path, model.config, letters, stop=None)
 
-    def windows(epoch: int) -> list[Example]:
-        draw = random.Random(folder.seed * 1000 + epoch)
-        starts = [draw.randrange(len(learn) - context) for _ in range(max(1, len(learn) // context))]
-        return [Example.text(learn[start : start + context + 1]) for start in starts]
-
     def look(step: int) -> None:
         folder.log("dev", step, loss=float(text_losses(model, dev[:GLANCE]).mean()))
         folder.log("sample", step, text=_written(model, letters, Sampling(0.8)))
 
-    fit(folder, model, windows, look)
+    fit(folder, model, partial(windows, learn, context, folder.seed), look)
     losses = text_losses(model, dev)
     table = CountTable([learn], len(letters), ORDER)
     counted = table.probabilities([dev])
@@ -62,6 +58,13 @@ def gpt(folder: Folder) -> dict[str, Any]:
     curves(folder, {label: figures[name] for label, name in levels.items()})
     samples = {str(sampling): _written(model, letters, sampling) for sampling in SAMPLINGS}
     return folder.finish(figures, samples=samples)
+
+
+def windows(learn: Sequence[int], context: int, seed: int, epoch: int) -> list[Example]:
+    """As many stretches of the text, drawn anew for every epoch, as are as long together as it is."""
+    draw = random.Random(seed * 1000 + epoch)
+    starts = [draw.randrange(len(learn) - context) for _ in range(max(1, len(learn) // context))]
+    return [Example.text(learn[start : start + context + 1]) for start in starts]
 
 
 def text_losses(model: Model, ids: Sequence[int]) -> Floats:
