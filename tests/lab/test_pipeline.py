@@ -13,9 +13,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tinyllm.backends import build
+from tinyllm.backends.folding import complete
 from tinyllm.cli.main import cli
 from tinyllm.errors import ModelFileError, RequestError
-from tinyllm.lab import data
+from tinyllm.lab import data, export
 from tinyllm.lab.folder import Folder, card, metrics
 from tinyllm.lab.generate import likeliest
 from tinyllm.lab.model import Config, Model
@@ -26,6 +28,7 @@ from tinyllm.lab.tokenizer import Tokenizer
 from tinyllm.lab.train import Settings, train
 from tinyllm.protocols import ToolContext
 from tinyllm.tools.calculator import Calculator
+from tinyllm.types import Message, Prompt
 
 TEXTS = {
     "tinyshakespeare.txt": "First Citizen:\nBefore we proceed any further, hear me speak.\n\n" * 60,
@@ -170,16 +173,50 @@ def test_a_question_cannot_speak_for_another(spoken):
     ]
 
 
-def test_a_conversation_goes_through_the_calculator(spoken):
-    told = Question("3 and 4", "3 + 4")
-    model = Model(Config(spoken.size, width=16, layers=2, heads=1, groups=1, hidden=32, context=128))
-    both = [talk.example(spoken, told), talk.example(spoken, Question("hi", None, "Hello!"))]
-    train(model, both, Settings(steps=120, batch=2, lr=1e-2))
-    known, greeted = talk.hold(model.eval(), spoken, ["3 and 4", "hi"], likeliest)
+@pytest.fixture(scope="module")
+def memorised(spoken):
+    """A model that knows two turns by heart."""
+    model = Model(Config(spoken.size, width=32, layers=2, heads=1, groups=1, hidden=32, context=128))
+    turns = [
+        talk.example(spoken, Question("3 and 4", "3 + 4")),
+        talk.example(spoken, Question("hi", None, "Hello!")),
+    ]
+    train(model, turns, Settings(steps=100, batch=2, lr=1e-2))
+    return model.eval()
+
+
+def test_a_conversation_goes_through_the_calculator(spoken, memorised):
+    known, greeted = talk.hold(memorised, spoken, ["3 and 4", "hi"], likeliest)
     assert (known.result, known.reply) == ("3 + 4 = 7", "That is 7.")
     assert (greeted.result, greeted.reply) == (None, "Hello!")
     with pytest.raises(RequestError, match="tokens"):
-        talk.hold(model, spoken, ["again and " * 40], likeliest)
+        talk.hold(memorised, spoken, ["again and " * 40], likeliest)
+
+
+async def test_a_network_holds_the_same_conversation_with_the_exported_model(spoken, memorised, tmp_path):
+    export.write_gguf(memorised, spoken, tmp_path / "model.gguf", "f32", "mine", talk.TEMPLATE)
+    backend = build("mine", "llamacpp", {"path": tmp_path / "model.gguf"})
+    calculator = Calculator()
+    asked = Message("user", "3 and 4")
+    try:
+        first = await complete(backend, Prompt((asked,), tools=(calculator.spec,)))
+        (call,) = first.tool_calls
+        assert (call.name, call.arguments) == ("calculator", {"expression": "3 + 4"})
+        result = await calculator.call(call.arguments, ToolContext(0.0, 0))
+        said = (
+            asked,
+            Message("assistant", tool_calls=(call,)),
+            Message("tool", result.text, tool_call_id=call.id),
+        )
+        last = await complete(backend, Prompt(said, tools=(calculator.spec,)))
+        assert last.text == "That is 7." and not last.tool_calls
+        turn = talk.example(spoken, Question("3 and 4", "3 + 4"))
+        learned = len(spoken.encode("That is 7.")) + 1  # and the end
+        assert last.cost.tokens_in == len(turn.ids) - learned  # spelled there as here
+        hello = await complete(backend, Prompt((Message("user", "hi"),), tools=(calculator.spec,)))
+        assert hello.text == "Hello!"
+    finally:
+        await backend.close()
 
 
 @pytest.mark.parametrize(

@@ -35,20 +35,22 @@ def settings(depth: int) -> dict[str, Setting]:
         "vocab": Setting(1024, "tokens; more of them would cost a small model more than all its layers"),
         "batch": Setting(16, "windows of text at once: many small steps, since time is what is short"),
         "optimizer": Setting("muon", "measured beside adamw at each one's best rate"),
-        "lr": Setting(round(16e-3 / depth, 5), "of every stage but the last: high, or copying is not found in time"),
+        "lr": Setting(
+            round(16e-3 / depth, 5), "of every stage but the last: high, or copying is not found in time"
+        ),
         "weight_decay": Setting(0.1, "the usual; no text is read so often that it matters"),
-        "pretrain_steps": Setting(125 * depth, "more text for more weights, as the scaling laws ask"),
+        "pretrain_steps": Setting(80 * depth, "more text for more weights, as the scaling laws ask"),
         "midtrain_steps": Setting(
-            40 * depth, "what a conversation and a call look like, beside a fifth of old text"
+            30 * depth, "what a conversation and a call look like, beside a fifth of old text"
         ),
         "finetune_steps": Setting(
-            1200 // (depth + 1), "until digits are copied into calls: deeper models find it sooner"
+            2400 // (depth + 1), "until digits are copied into calls: deeper models find it sooner"
         ),
-        "finetune_batch": Setting(64, "turns are shorter than windows"),
+        "finetune_batch": Setting(32, "turns, which are shorter than windows"),
         "demonstrations": Setting(300, "stories with their sums written out: those are what is dear"),
         "reinforce_steps": Setting(40, "until it grows slowly"),
         "reinforce_lr": Setting(1e-3, "small: a few hundred samples say little about the best direction"),
-        "prompts": Setting(24, "questions a step"),
+        "prompts": Setting(32, "questions a step"),
         "group": Setting(8, "answers to each: the baseline is their mean"),
         "tested": Setting(500, "held-out questions of each kind: intervals of about 4 points"),
         "threads": Setting(1, "small matrices gain little from a second one"),

@@ -133,7 +133,8 @@ def _number(chance: Random, digits: int) -> int:
 def sums(chance: Random, held: bool) -> Question:
     """One operation in words, with numbers of up to six digits."""
     while True:
-        (sum, wording), opener, closer = (chance.choice(kind) for kind in (_SUMS, _OPENERS, _CLOSERS))
+        sum, wording = chance.choice(_SUMS)
+        opener, closer = chance.choice(_OPENERS), chance.choice(_CLOSERS)
         a, b = _number(chance, 6), _number(chance, 2 if "/" in sum or "*" in sum else 6)
         if "- " in sum:
             a, b = max(a, b), min(a, b)
@@ -145,7 +146,7 @@ def stories(chance: Random, held: bool) -> Question:
     """Things that a person has, gets and gives away: two or more operations, and a result that is whole."""
     while True:
         start, end = chance.choice(_STARTS), chance.choice(list(_ENDS))
-        events = chance.sample(list(_EVENTS), chance.choice((1, 1, 2)))
+        events = chance.sample(list(_EVENTS), chance.choice((1, 2, 2)))
         numbers = [chance.randint(10, 999), *(chance.randint(2, 40) for _ in range(2 * len(events) + 1))]
         if _is_held((start, *events, end), 10) != held or _is_held(numbers, 5) != held:
             continue

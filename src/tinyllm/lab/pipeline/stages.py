@@ -28,6 +28,9 @@ LOOKS = 10  # points of a curve
 SHARES = {"plays": 0.4, "problems": 0.4, "sums": 0.2}  # of the windows of pre-training
 HELD = 60_000  # characters of each held-out text that are measured
 CALLS: Mapping[Draw, float] = {questions.sums: 0.75, questions.talk: 0.25}
+STORIES = 1 / 3  # of the turns of fine-tuning
+EARLIER = 0.1  # of them have another turn before them
+POOL = 6  # times as many questions are drawn in reinforcement as are asked: a stretch of like length
 REINFORCED: Mapping[Draw, float] = {questions.stories: 0.75, questions.sums: 0.15, questions.talk: 0.1}
 
 Text = dict[str, tuple[str, str]]
@@ -121,19 +124,21 @@ def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Window
 
 
 def finetune(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
-    """Single turns, of which only what the assistant says is learned; some show how a story becomes a sum."""
+    """Single turns, of which only what the assistant says is learned; a third show how a story becomes a sum."""
     config = folder.config
     chance = Random(f"{folder.seed} demonstrations")
     shown = [questions.stories(chance, held=False) for _ in range(config["demonstrations"])]
-    stories = [talk.example(tokenizer, story) for story in shown]
 
     def examples(epoch: int) -> list[Example]:
         chance = Random(f"{folder.seed} finetune {epoch}")
-        count = LOOKS * config["finetune_batch"]
-        drawn = [
-            talk.example(tokenizer, questions.mixture(chance, False, CALLS)) for _ in range(count * 3 // 4)
-        ]
-        return drawn + chance.choices(stories, k=count - len(drawn)) if stories else drawn
+        made = []
+        for _ in range(LOOKS * config["finetune_batch"]):
+            story = chance.random() < STORIES
+            asked = chance.choice(shown) if story else questions.mixture(chance, False, CALLS)
+            before = [questions.mixture(chance, False, CALLS)] if chance.random() < EARLIER else []
+            turns = talk.example(tokenizer, *before, asked)
+            made.append(turns if len(turns.ids) <= config["context"] else talk.example(tokenizer, asked))
+        return made
 
     card = _learn(folder, model, examples, "finetune", config["finetune_batch"])
     folder.once("finetune", lambda: _cost(card))
@@ -153,8 +158,11 @@ def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
 
     def prompts(step: int) -> list[tuple[list[int], Question]]:
         chance = Random(f"{folder.seed} reinforce {step}")
-        drawn = [questions.mixture(chance, False, REINFORCED) for _ in range(config["prompts"])]
-        return [(talk.asked(tokenizer, question.text), question) for question in drawn]
+        drawn = [questions.mixture(chance, False, REINFORCED) for _ in range(POOL * config["prompts"])]
+        pairs = [(talk.asked(tokenizer, question.text), question) for question in drawn]
+        pairs.sort(key=lambda pair: len(pair[0]))  # those of one length are answered together
+        start = chance.randrange(len(pairs) - config["prompts"] + 1)
+        return pairs[start : start + config["prompts"]]
 
     def rewarded(question: Question, answer: list[int]) -> float:
         return float(right(question, tokenizer.decode(answer)))

@@ -26,21 +26,17 @@ CLOSE = '"}}\n</tool_call>'
 WORDS = (USER, ASSISTANT, TOOL, OPEN, CLOSE)
 _MODEL = "model"  # the folder of it, in that of the run
 LONGEST = 48  # tokens of a call or a reply
-# The same for llama.cpp and `transformers`. Earlier turns are left out: the model has learned single ones.
+# The same for llama.cpp and `transformers`; llama.cpp finds out by itself how calls are written here.
 TEMPLATE = """\
-{%- set last = namespace(user=0) -%}
 {%- for message in messages -%}
-{%- if message.role == "user" %}{% set last.user = loop.index0 %}{% endif -%}
-{%- endfor -%}
-{%- for message in messages[last.user:] -%}
 {%- if message.role == "user" %}{{ "<|user|>" + message.content }}
 {%- elif message.role == "tool" %}{{ "<|tool|>" + message.content }}
-{%- elif message.tool_calls %}{{ "<|assistant|>" }}
-{%- for call in message.tool_calls -%}
-{{ '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' -}}
-{{ call.function.arguments | tojson + '}\\n</tool_call>' }}
+{%- elif message.role == "assistant" %}{{ "<|assistant|>" }}
+{%- if message.content %}{{ message.content }}{% endif -%}
+{%- for call in message.tool_calls or [] -%}
+{{ '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+{{- call.function.arguments | tojson + '}\\n</tool_call>' }}
 {%- endfor %}{{ "<|end|>" }}
-{%- elif message.role == "assistant" %}{{ "<|assistant|>" + message.content + "<|end|>" }}
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt %}{{ "<|assistant|>" }}{% endif -%}
@@ -54,7 +50,8 @@ def asked(tokenizer: Tokenizer, text: str) -> list[int]:
 
 def reply(question: Question) -> str:
     """What is said at the end of its turn."""
-    return question.reply if question.sum is None else question.reply.format(calculator.said(question.value))
+    value = question.value
+    return question.reply if value is None else question.reply.format(calculator.said(value))
 
 
 def answered(tokenizer: Tokenizer, question: Question) -> list[tuple[list[int], list[int]]]:
@@ -67,12 +64,13 @@ def answered(tokenizer: Tokenizer, question: Question) -> list[tuple[list[int], 
     return [(prompt, call), (heard, tokenizer.encode(reply(question)) + end)]
 
 
-def example(tokenizer: Tokenizer, question: Question) -> Example:
-    """The turn of `question`, of which what the assistant says is to be learned."""
+def example(tokenizer: Tokenizer, *questions: Question) -> Example:
+    """The turns of `questions`, of which what the assistant says is to be learned."""
     ids, learn = list[int](), list[bool]()
-    for read, say in answered(tokenizer, question):
-        ids += read + say
-        learn += [False] * len(read) + [True] * len(say)
+    for question in questions:
+        for read, say in answered(tokenizer, question):
+            ids += read + say
+            learn += [False] * len(read) + [True] * len(say)
     return Example(tuple(ids), tuple(learn))
 
 
