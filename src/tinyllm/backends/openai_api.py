@@ -87,16 +87,23 @@ class OpenAI:
         assembly = Assembly(self.name)
         self._reading.add(response)
         try:
-            async with aclosing(self._chunks(response, deadline)) as chunks:
-                async for data in chunks:
-                    if data.get("error"):
-                        raise self._faults.in_stream(data)
-                    if text := assembly.feed(data):
-                        yield Chunk(text)
+            if "event-stream" not in response.content_type:
+                yield Chunk(self._fed(assembly, self._parse(await self._read(response, deadline))))
+            else:
+                async with aclosing(self._chunks(response, deadline)) as chunks:
+                    async for data in chunks:
+                        if text := self._fed(assembly, data):
+                            yield Chunk(text)
             yield assembly.last(prompt, self.options, deadline.spent_ms)
         finally:
             self._reading.discard(response)
             response.close()  # of an answer that was left early, this tells the server to stop
+
+    def _fed(self, assembly: Assembly, data: Mapping[str, Any]) -> str:
+        """The text that the data adds. Raises what it tells of."""
+        if data.get("error"):
+            raise self._faults.in_stream(data)
+        return assembly.feed(data)
 
     async def _ask(
         self, body: dict[str, JSON], deadline: Deadline, patience: float
@@ -122,10 +129,7 @@ class OpenAI:
     async def _chunks(
         self, response: "aiohttp.ClientResponse", deadline: Deadline
     ) -> AsyncGenerator[Mapping[str, Any], None]:
-        """The JSON objects of the answer: one, if the server does not stream."""
-        if "event-stream" not in response.content_type:
-            yield self._parse(await self._read(response, deadline))
-            return
+        """The JSON objects of a stream."""
         events, size = Events(), 0
         limit, missing = self.options.first_token_timeout, "said nothing"
         while data := await deadline.wait(self._faults.watch(response.content.readany()), missing, limit):
@@ -152,14 +156,16 @@ class OpenAI:
 
     async def _read(self, response: "aiohttp.ClientResponse", deadline: Deadline) -> str:
         """The whole body, and the connection given back."""
-        body, limit = bytearray(), self.options.first_token_timeout
+        body, most = bytearray(), self.options.max_bytes
+
+        async def read() -> None:
+            while data := await response.content.readany():
+                body.extend(data)
+                if len(body) > most:
+                    raise self._faults.too_large(most)
+
         try:
-            while data := await deadline.wait(
-                self._faults.watch(response.content.readany()), "said nothing", limit
-            ):
-                body += data
-                if len(body) > self.options.max_bytes:
-                    raise self._faults.too_large(self.options.max_bytes)
+            await deadline.wait(self._faults.watch(read()), "said nothing", self.options.first_token_timeout)
         finally:
             response.close()
         return body.decode("utf-8", "replace")
@@ -207,6 +213,7 @@ class OpenAI:
             self._session = aiohttp.ClientSession(
                 trace_configs=[trace],
                 headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.options.connect_timeout),
                 trust_env=not self._faults.local,  # a proxy of the environment, but not to this machine
             )

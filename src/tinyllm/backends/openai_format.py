@@ -82,7 +82,7 @@ class Assembly:
         self.name = name
         self.finish: str | None = None
         self._usage: Mapping[str, JSON] = {}
-        self._said = 0  # tokens by rough count
+        self._said: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._scores: list[TokenScore] = []
 
@@ -105,7 +105,7 @@ class Assembly:
             raise self.bad("sent a chunk that is not in OpenAI's format", data) from None
         if not isinstance(text, str):
             raise self.bad("sent a chunk that is not in OpenAI's format", data)
-        self._said += roughly(text)
+        self._said.append(text)
         return text
 
     def _add_call(self, position: int, part: Mapping[str, Any]) -> None:
@@ -140,11 +140,12 @@ class Assembly:
         )
 
     def _cost(self, prompt: Prompt, rates: Rates, milliseconds: float) -> Cost:
-        heard = sum(roughly(message.content) for message in prompt.messages)
         details = self._usage.get("prompt_tokens_details")
+        heard = _number(self._usage, "prompt_tokens")
+        said = _number(self._usage, "completion_tokens")
         return rates.cost(
-            tokens_in=_number(self._usage, "prompt_tokens") or heard,
-            tokens_out=_number(self._usage, "completion_tokens") or self._said,
+            tokens_in=heard or sum(roughly(message.content) for message in prompt.messages),
+            tokens_out=said or sum(roughly(piece) for piece in self._said),
             milliseconds=milliseconds,
             cached=_number(details, "cached_tokens") if isinstance(details, dict) else 0,
         )

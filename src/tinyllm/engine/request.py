@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -16,6 +17,7 @@ from tinyllm.types import JSON, Budget, Cost, Message, Request, SamplingWish, To
 MAX_CHARACTERS = 200_000
 _FIRST, _END = -62_135_596_800, 253_402_300_800  # the Unix times that a calendar has
 _COSTS = tuple(field.name for field in fields(Cost))
+_of_cost = attrgetter(*_COSTS)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # but line ends and tabs
 
 
@@ -47,7 +49,7 @@ def checked(request: Request) -> Request:
 def to_json(value: Request | Cost | Sequence[ToolCall]) -> JSON:
     """The value as plain JSON, in a quarter of the time of `asdict`."""
     if isinstance(value, Cost):
-        return {name: getattr(value, name) for name in _COSTS}
+        return dict(zip(_COSTS, _of_cost(value), strict=True))
     return to_jsonable_python(value, fallback=dict)  # any mapping is a JSON object
 
 

@@ -247,7 +247,7 @@ class Run:
             "run_id": self.id,
             "graph": reply.graph,
             "ticket": end.ticket,
-            "caller_calls": to_json(reply.caller_calls),
+            "caller_calls": to_json(reply.caller_calls) if reply.caller_calls else [],
             "truncated": reply.truncated,
         }
         finished = self.emit("run_finished", None, told)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from tinyllm.engine.request import to_json
 from tinyllm.engine.scope import tool_run_json
@@ -32,7 +33,9 @@ class Answer:
 def of_reply(reply: Reply) -> Answer:
     """The answer that a whole run came to."""
     calls = [tool_run_json(run) for run in reply.tool_calls]
-    extra = _extra(vars_of(reply) | {"tool_calls": calls, "cost": to_json(reply.cost)})
+    extra = _extra(
+        dict(zip(_TOLD, _told(reply), strict=True)) | {"tool_calls": calls, "cost": to_json(reply.cost)}
+    )
     return Answer(
         text=reply.answer,
         status=reply.status,
@@ -66,15 +69,12 @@ def broken_by(data: Mapping[str, JSON]) -> TinyLLMError:
     return named(data["error"], data["message"], data.get("hint", ""))
 
 
-def vars_of(reply: Reply) -> dict[str, JSON]:
-    return {name: getattr(reply, name) for name in _TOLD}
-
-
 _TOLD = ("run_id", "graph", "status", "route", "tool_calls", "cost", "latency_ms", "reason", "ticket")
+_told = attrgetter(*_TOLD)
 
 
 def _extra(data: Mapping[str, JSON]) -> dict[str, JSON]:
-    return {name: data[name] for name in _TOLD if data[name] not in (None, "")}
+    return {name: told for name in _TOLD if (told := data[name]) is not None and told != ""}
 
 
 def _error(status: str, told: str, error: TinyLLMError | None) -> TinyLLMError | None:

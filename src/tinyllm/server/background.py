@@ -28,14 +28,11 @@ PATTERNS: Mapping[str, Sequence[str]] = {
 }
 
 
+_BEGINNINGS = re.compile("|".join(each for patterns in PATTERNS.values() for each in patterns), re.IGNORECASE)
+
+
 def is_background(messages: Sequence[Message]) -> bool:
     """Whether a program asks for itself: by its last message, or by one of the system's."""
     asked = [turn.content for turn in messages if turn.role == "system"]
     asked += [turn.content for turn in messages[-1:]]
-    starts = (" ".join(text[:_LOOKED_AT].split()) for text in asked)
-    return any(
-        re.match(pattern, start, re.IGNORECASE)
-        for start in starts
-        for patterns in PATTERNS.values()
-        for pattern in patterns
-    )
+    return any(_BEGINNINGS.match(" ".join(text[:_LOOKED_AT].split())) for text in asked)

@@ -18,6 +18,7 @@ from tinyllm.errors import RequestTooLarge, TinyLLMError
 from tinyllm.server.access import Caller
 from tinyllm.server.admission import Admission
 from tinyllm.server.answer import Answer, broken_by, of_event, of_reply
+from tinyllm.server.faults import response_of
 from tinyllm.server.service import Service
 from tinyllm.types import Request
 
@@ -109,27 +110,26 @@ class Endpoint:
                 await self._whole(job, receive, send)
         except ClientDisconnect:
             return  # nobody is there to be told
+        except TinyLLMError as error:
+            await response_of(error, scope["path"])(scope, receive, send)
 
     async def _whole(self, job: Job, receive: Receive, send: Send) -> None:
-        async with _while_there(receive, self._answers(job)) as work:
-            answers = await work
-            for answer in answers:
-                if answer.error is not None:
-                    raise answer.error
-            body = job.writer.whole(answers)
-            await _start(send, b"application/json", (b"content-length", str(len(body)).encode()))
-            await send({"type": "http.response.body", "body": body})
-
-    async def _answers(self, job: Job) -> list[Answer]:
-        async with self.admission.turn():
-            run = self.service.engine.run
-            return [of_reply(reply) for reply in await together([run(each) for each in job.requests])]
+        run = self.service.engine.run
+        async with _while_there(receive), self.admission.turn():
+            answers = [of_reply(reply) for reply in await together([run(each) for each in job.requests])]
+        for answer in answers:
+            if answer.error is not None:
+                raise answer.error
+        body = job.writer.whole(answers)
+        await _start(send, b"application/json", (b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.body", "body": body})
 
     async def _stream(self, job: Job, receive: Receive, send: Send) -> None:
         """Begin when there is something to tell: until then a fault can still have its own status."""
         box, begun = Box(), False
         async with (
-            _while_there(receive, self._say(job, box)) as work,
+            _while_there(receive),
+            _meanwhile(self._say(job, box)) as work,
             aclosing(_told(job, box, work)) as told,
         ):
             try:
@@ -239,22 +239,40 @@ async def together(runs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 @asynccontextmanager
-async def _while_there(
-    receive: Receive, run: Coroutine[Any, Any, T]
-) -> AsyncGenerator[asyncio.Task[T], None]:
-    """The run as a task, which is cancelled when the client leaves; then there is nothing more to do."""
+async def _meanwhile(run: Coroutine[Any, Any, T]) -> AsyncGenerator[asyncio.Task[T], None]:
+    """The run as a task, which ends with the block."""
     work = asyncio.create_task(run)
-    gone = asyncio.create_task(_gone(receive))
-    gone.add_done_callback(lambda _: work.cancel())
     try:
         yield work
-    except asyncio.CancelledError:
-        if not gone.done():
-            raise
     finally:
-        gone.cancel()
         work.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
+        await asyncio.gather(work, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _while_there(receive: Receive) -> AsyncGenerator[None, None]:
+    """Cancels what is done inside when the client leaves. Raises ClientDisconnect then."""
+    task = asyncio.current_task()
+    assert task is not None
+    inside, left = True, False
+
+    def leave(gone: asyncio.Task[None]) -> None:
+        nonlocal left
+        if inside and not gone.cancelled():
+            left = True
+            task.cancel()
+
+    gone = asyncio.create_task(_gone(receive))
+    gone.add_done_callback(leave)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if left and task.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        inside = False
+        gone.cancel()
 
 
 async def _gone(receive: Receive) -> None:
