@@ -3,13 +3,13 @@ FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[serve,postgres]'
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[serve,postgres,mcp,otel]'
 
 FROM python:3.13-slim-bookworm
 RUN useradd --create-home --uid 10001 tiny && install -d -o tiny /data
 # hadolint ignore=DL3013
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links=/wheels 'tinyllm-network[serve,postgres]'
+    pip install --no-cache-dir --no-index --find-links=/wheels 'tinyllm-network[serve,postgres,mcp,otel]'
 USER 10001
 WORKDIR /data
 VOLUME /data
