@@ -4,8 +4,8 @@ python -m benchmarks.collation     prints a table and writes benchmarks/collatio
 
 The server is a fake that loads and queues as Ollama does (`tests/support/ollama_server.py`), in a thread, over
 HTTP. Times are a tenth of what a 4 GB model may need: a load 0.5 s, an answer 0.05 s, and a request waits at most
-6 s in line. REQUESTS requests, each for one of three models by chance, come as fast as first come, first served
-can just not bear (Poisson), or from CLIENTS clients that each ask again as soon as they are answered.
+6 s in line. REQUESTS requests, each for one of three models by chance, come from CLIENTS clients that each ask again
+as soon as they are answered, or at random (Poisson), more than twice as fast as first come, first served bears.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.under_test import machine, spread, write
 from tests.support.ollama_server import Ollama, ollama_server
+
 from tinyllm.backends.collation import Collated, Turns
 from tinyllm.backends.folding import complete
 from tinyllm.backends.openai_api import OpenAI, Options

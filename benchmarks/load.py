@@ -4,18 +4,21 @@ python -m benchmarks.load [--seconds 600] [--clients 200]     prints and writes 
 
 The model behind the server says 20 words, one every 200 ms, so that some 50 questions a second are answered. The
 clients, the model and the server share one machine; memory and files are the server's alone, sampled every five
-seconds. The slope is that of a line through the second half of the run. In the end SIGTERM comes while everybody
-streams: what was asked before it must be answered, and the server must end with code 0.
+seconds. The slope is that of a line through the means of BLOCKS equal parts of the time after the first third, with
+Student's interval of 95%. In the end SIGTERM comes while everybody streams: what was asked before it must be
+answered, and the server must end with code 0.
 """
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from benchmarks.under_test import Seen, Upstream, ask, client, good, kept, machi
 
 PAUSE = 0.2  # seconds between two words
 EVERY = 5.0  # seconds between two samples
+BLOCKS, STUDENT = 10, 2.306  # the 97.5% quantile at eight degrees of freedom
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -37,6 +41,18 @@ def sample(process: int) -> tuple[float, int]:
 def cpu(process: int) -> float:
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def slope(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """How much the second value rises with the first, and the half width of its interval."""
+    size = len(samples) // BLOCKS
+    blocks = [samples[place * size : (place + 1) * size] for place in range(BLOCKS)]
+    at = [statistics.fmean(when for when, _ in block) for block in blocks]
+    means = [statistics.fmean(value for _, value in block) for block in blocks]
+    rise, start = statistics.linear_regression(at, means)
+    rest = math.fsum((mean - start - rise * when) ** 2 for when, mean in zip(at, means, strict=True))
+    spread = math.fsum((when - statistics.fmean(at)) ** 2 for when in at)
+    return rise, STUDENT * math.sqrt(rest / (BLOCKS - 2) / spread)
 
 
 async def loaded(folder: str, url: str, clients: int, seconds: float) -> dict[str, Any]:
@@ -66,8 +82,8 @@ async def loaded(folder: str, url: str, clients: int, seconds: float) -> dict[st
         code = await server.end(signal.SIGTERM)
         drained = time.monotonic() - told
         await asyncio.gather(*asking)
-    half = samples[len(samples) // 2 :]
-    slope, _ = statistics.linear_regression([when for when, _, _ in half], [size for _, size, _ in half])
+    warm = samples[len(samples) // 3 :]
+    rise, within = slope([(when, size) for when, size, _ in warm])
     rows = {row["run_id"] for row in await kept(store) if row["status"] == "answered"}
     answered = [each for each in seen if each.run]
     return {
@@ -79,11 +95,14 @@ async def loaded(folder: str, url: str, clients: int, seconds: float) -> dict[st
         "acknowledged but not kept": sum(each.run not in rows for each in answered),
         "seconds per answer": spread([each.seconds for each in answered]),
         "CPU ms per request": round(1000 * spent / len(seen), 2),
-        "MB at the half, at the end": [round(half[0][1], 1), round(half[-1][1], 1)],
-        "MB per minute": round(slope * 60, 3),
-        "open files at the half, at the end": [half[0][2], half[-1][2]],
+        "MB after a third, at the end": [round(warm[0][1], 1), round(warm[-1][1], 1)],
+        "MB per minute, and within": [round(rise * 60, 3), round(within * 60, 3)],
+        "open files after a third, at the end": [warm[0][2], warm[-1][2]],
         "seconds to drain after SIGTERM": round(drained, 2),
         "exit code": code,
+        "samples: seconds, MB, open files": [
+            [round(when), round(size, 2), files] for when, size, files in samples
+        ],
     }
 
 
@@ -104,7 +123,7 @@ def main() -> None:
     command = f"python -m benchmarks.load --seconds {chosen.seconds:g} --clients {chosen.clients}"
     report: dict[str, Any] = {"command": command, "machine": machine()}
     report |= asyncio.run(run(chosen.clients, chosen.seconds))
-    print(report)
+    print({name: value for name, value in report.items() if not name.startswith("samples")})
     write("load", report)
 
 

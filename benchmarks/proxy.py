@@ -6,8 +6,8 @@ A mock of OpenAI's chat API in a process of its own answers every question with 
 or whole as it is asked. Clients in another process ask it directly, through `tinyllm serve` with a network of
 one node and with one of eight (linear router, four specialists, schema gate; each question calls the mock
 once), the store on, and through LiteLLM's proxy (`pip install 'litellm[proxy]'` in an environment of its own;
-BIN is its `litellm`). Each server is one process. CPU is the server's own, user and system, after a warm-up,
-divided by the requests; latency is from sending a question to the end of its answer.
+BIN is its `litellm`). Each server is one process, and they are asked in turns. CPU is the server's own, user and
+system, after a warm-up, divided by the requests; latency is from sending a question to the end of its answer.
 """
 
 import argparse
@@ -21,15 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 WORDS = 200
 SAID = [f"word{number} " for number in range(WORDS)]  # LiteLLM gives up on a word said a hundred times
 CLIENTS = (1, 16, 200)
-REQUESTS = {1: 30, 16: 100, 200: 200}
+REQUESTS = {1: 30, 16: 100, 200: 200}  # in each round
+ROUNDS = 3
 SLOW = (1, 16)  # clients of LiteLLM, which 200 at once would keep busy for minutes
 WARM = 20
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -177,26 +180,45 @@ SECRET = "sk-0123456789abcdef0123456789abcdef0123456789abcdef"  # LiteLLM starts
 KEY = {"Authorization": f"Bearer {SECRET}"}
 
 
-def measured(name: str, url: str, pid: int, many: Sequence[int] = CLIENTS) -> list[dict[str, Any]]:
+@dataclass(slots=True)
+class Server:
+    name: str
+    url: str
+    pid: int
+    many: Sequence[int] = CLIENTS
+
+
+def measured(servers: Sequence[Server]) -> list[dict[str, Any]]:
+    """The servers take turns, ROUNDS of them, so that what else the machine does strikes all alike."""
     rows = []
     for stream in (False, True):
-        asyncio.run(load(url, 8, WARM, stream))
-        for clients in many:
-            before, begun = cpu(pid), time.perf_counter()
-            seconds = sorted(asyncio.run(load(url, clients, REQUESTS[clients], stream)))
-            took, spent = time.perf_counter() - begun, cpu(pid) - before
-            row = {
-                "server": name,
-                "stream": stream,
-                "clients": clients,
-                "requests": len(seconds),
-                "cpu_ms": round(1000 * spent / len(seconds), 3),
-                "p50_ms": round(1000 * statistics.median(seconds), 2),
-                "p99_ms": round(1000 * seconds[int(len(seconds) * 0.99) - 1], 2),
-                "per_second": round(len(seconds) / took, 1),
-            }
-            rows.append(row)
-            print("  ".join(f"{value!s:>12}" for value in row.values()), flush=True)
+        for server in servers:
+            asyncio.run(load(server.url, 8, WARM, stream))
+        for clients in CLIENTS:
+            asked = [server for server in servers if clients in server.many]
+            seconds: dict[str, list[float]] = {server.name: [] for server in asked}
+            spent, took = Counter[str](), Counter[str]()
+            for _ in range(ROUNDS):
+                for server in asked:
+                    before, begun = cpu(server.pid), time.perf_counter()
+                    done = asyncio.run(load(server.url, clients, REQUESTS[clients], stream))
+                    took[server.name] += time.perf_counter() - begun
+                    spent[server.name] += cpu(server.pid) - before
+                    seconds[server.name] += done
+            for server in asked:
+                ordered = sorted(seconds[server.name])
+                row = {
+                    "server": server.name,
+                    "stream": stream,
+                    "clients": clients,
+                    "requests": len(ordered),
+                    "cpu_ms": round(1000 * spent[server.name] / len(ordered), 3),
+                    "p50_ms": round(1000 * statistics.median(ordered), 2),
+                    "p99_ms": round(1000 * ordered[int(len(ordered) * 0.99) - 1], 2),
+                    "per_second": round(len(ordered) / took[server.name], 1),
+                }
+                rows.append(row)
+                print("  ".join(f"{value!s:>12}" for value in row.values()), flush=True)
     return rows
 
 
@@ -209,35 +231,31 @@ def main() -> None:
     if chosen.mock:
         run_mock(chosen.mock)
         return
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        upstream = free_port()
-        url = f"http://127.0.0.1:{upstream}"
+    servers: list[Server] = []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+
+        def start(
+            name: str, command: Sequence[str], port: int, many: Sequence[int] = CLIENTS, **environ: str
+        ) -> None:
+            pid = running.enter_context(process(command, port, folder, **environ))
+            servers.append(Server(name, f"http://127.0.0.1:{port}", pid, many))
+
+        port = free_port()
+        start("upstream", [sys.executable, __file__, "--mock", str(port)], port)
+        url = servers[0].url
         src = str(Path(__file__).parents[1] / "src")
-        with process([sys.executable, __file__, "--mock", str(upstream)], upstream, folder) as pid:
-            rows += measured("upstream", url, pid)
-            for name, text in (("one node", ONE), ("eight nodes", EIGHT)):
-                (Path(folder) / "net.yaml").write_text(text.replace("URL", f"{url}/v1"))
-                port = free_port()
-                command = [sys.executable, "-c", "from tinyllm.cli.main import main; main()", "serve"]
-                command += ["--network", "net.yaml", "--port", str(port)]
-                store = f"sqlite:///{folder}/{name.replace(' ', '-')}.db"
-                with process(command, port, folder, PYTHONPATH=src, TINYLLM_STORE=store) as pid:
-                    rows += measured(name, f"http://127.0.0.1:{port}", pid)
-            if chosen.litellm:
-                (Path(folder) / "litellm.yaml").write_text(LITELLM.replace("URL", f"{url}/v1"))
-                port = free_port()
-                command = [
-                    chosen.litellm,
-                    "--config",
-                    "litellm.yaml",
-                    "--port",
-                    str(port),
-                    "--host",
-                    "127.0.0.1",
-                ]
-                with process(command, port, folder, LITELLM_LOG="ERROR", LITELLM_MASTER_KEY=SECRET) as pid:
-                    rows += measured("LiteLLM", f"http://127.0.0.1:{port}", pid, SLOW)
+        for name, text in (("one node", ONE), ("eight nodes", EIGHT)):
+            file, port = f"{name.replace(' ', '-')}.yaml", free_port()
+            (Path(folder) / file).write_text(text.replace("URL", f"{url}/v1"))
+            command = [sys.executable, "-c", "from tinyllm.cli.main import main; main()", "serve"]
+            command += ["--network", file, "--port", str(port)]
+            start(name, command, port, PYTHONPATH=src, TINYLLM_STORE=f"sqlite:///{folder}/{file}.db")
+        if chosen.litellm:
+            (Path(folder) / "litellm.yaml").write_text(LITELLM.replace("URL", f"{url}/v1"))
+            port = free_port()
+            command = [chosen.litellm, "--config", "litellm.yaml", "--port", str(port), "--host", "127.0.0.1"]
+            start("LiteLLM", command, port, SLOW, LITELLM_LOG="ERROR", LITELLM_MASTER_KEY=SECRET)
+        rows = measured(servers)
     write(rows, chosen)
 
 
@@ -255,6 +273,8 @@ def write(rows: Sequence[Mapping[str, Any]], chosen: argparse.Namespace) -> None
         "cores": os.cpu_count(),
         "litellm": version,
         "words": WORDS,
+        "rounds": ROUNDS,
+        "load": round(os.getloadavg()[0], 2),
         "rows": rows,
     }
     Path(chosen.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
