@@ -10,7 +10,7 @@ from tinyllm.errors import RequestError
 from tinyllm.lab.pipeline.texts import NEEDS
 from tinyllm.lab.runs import Figure, Run
 
-DEEPEST = 12  # about a day of one core; from there on a GPU and more text are wanted
+DEEPEST = 12  # some hours of one core; from there on a GPU and more text are wanted
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def settings(depth: int) -> dict[str, Setting]:
         ),
         "finetune_batch": Setting(32, "turns, which are shorter than windows"),
         "demonstrations": Setting(300, "stories with their sums written out: those are what is dear"),
-        "reinforce_steps": Setting(40, "until it grows slowly"),
-        "reinforce_lr": Setting(1e-3, "small: a few hundred samples say little about the best direction"),
+        "reinforce_steps": Setting(60, "until it grows slowly"),
+        "reinforce_lr": Setting(3e-4, "small: at 1e-3 a few hundred chance answers undo what was learned"),
         "prompts": Setting(32, "questions a step"),
         "group": Setting(8, "answers to each: the baseline is their mean"),
         "tested": Setting(500, "held-out questions of each kind: intervals of about 4 points"),

@@ -96,7 +96,8 @@ def reinforce(
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * min(1.0, (settings.steps - step) / (settings.steps / 2))
         if chosen:
-            macs += _descend(model, [(ids[i], whole[i], advantage[i].item()) for i in chosen], device)
+            rows = [(ids[i], whole[i], advantage[i].item()) for i in chosen]
+            macs += _descend(model, rows, sum(map(len, whole)), device)
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             for optimizer in made:
                 optimizer.step()
@@ -116,10 +117,11 @@ def reinforce(
     return Card(step, tokens, macs, sum(last) / len(last))
 
 
-def _descend(model: Model, rows: list[tuple[list[int], list[int], float]], device: torch.device) -> int:
-    """Leave in the weights the gradient of -advantage x log-probability, a mean over answered tokens; returns macs."""
+def _descend(
+    model: Model, rows: list[tuple[list[int], list[int], float]], total: int, device: torch.device
+) -> int:
+    """Leave in the weights the gradient of -advantage x log-probability, a mean over `total` tokens; returns macs."""
     macs = 0
-    total = sum(len(answer) for _, answer, _ in rows)
     rows = sorted(rows, key=lambda row: len(row[0]) + len(row[1]))
     for start in range(0, len(rows), 64):
         part = rows[start : start + 64]

@@ -35,7 +35,7 @@ def finish(folder: Folder, before: Mapping[str, Any], after: Mapping[str, Any]) 
     turns = {kind: after[f"{kind}_turns"] for kind in ("sums", "stories", "talk")}
     page = "\n".join(_page(folder, figures, costs, turns)) + "\n"
     (folder.path / "card.md").write_text(page, encoding="utf-8", newline="\n")
-    return folder.finish(figures, costs=costs, turns=turns)
+    return folder.finish(figures, costs=costs, turns=turns, cpu_seconds=figures["cpu_seconds"])
 
 
 def mean(values: Sequence[int]) -> float:

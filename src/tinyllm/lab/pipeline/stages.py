@@ -25,13 +25,15 @@ from tinyllm.lab.tokenizer import Tokenizer
 from tinyllm.lab.train import Card, Example, Examples, Settings, train
 
 LOOKS = 10  # points of a curve
+EPOCH = 10  # batches that are drawn at once
 SHARES = {"plays": 0.4, "problems": 0.4, "sums": 0.2}  # of the windows of pre-training
 HELD = 60_000  # characters of each held-out text that are measured
 CALLS: Mapping[Draw, float] = {questions.sums: 0.75, questions.talk: 0.25}
 STORIES = 1 / 3  # of the turns of fine-tuning
 EARLIER = 0.1  # of them have another turn before them
-POOL = 6  # times as many questions are drawn in reinforcement as are asked: a stretch of like length
-REINFORCED: Mapping[Draw, float] = {questions.stories: 0.75, questions.sums: 0.15, questions.talk: 0.1}
+POOL = 6  # times as many questions are drawn in reinforcement as are asked,
+ALIKE = 8  # so that as many can be of about one length
+REINFORCED: Mapping[Draw, float] = {questions.stories: 0.7, questions.sums: 0.25, questions.talk: 0.05}
 
 Text = dict[str, tuple[str, str]]
 Windows = Callable[[int], list[Example]]  # examples of an epoch
@@ -110,7 +112,7 @@ def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Window
 
     def examples(epoch: int) -> list[Example]:
         chance = Random(f"{folder.seed} midtrain {epoch}")
-        count, ids = LOOKS * config["batch"], list[int]()
+        count, ids = EPOCH * config["batch"], list[int]()
         made = windows(-1 - epoch)[: count // 5]
         while len(made) < count:
             while len(ids) <= config["context"]:
@@ -132,7 +134,7 @@ def finetune(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
     def examples(epoch: int) -> list[Example]:
         chance = Random(f"{folder.seed} finetune {epoch}")
         made = []
-        for _ in range(LOOKS * config["finetune_batch"]):
+        for _ in range(EPOCH * config["finetune_batch"]):
             story = chance.random() < STORIES
             asked = chance.choice(shown) if story else questions.mixture(chance, False, CALLS)
             before = [questions.mixture(chance, False, CALLS)] if chance.random() < EARLIER else []
@@ -161,8 +163,8 @@ def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
         drawn = [questions.mixture(chance, False, REINFORCED) for _ in range(POOL * config["prompts"])]
         pairs = [(talk.asked(tokenizer, question.text), question) for question in drawn]
         pairs.sort(key=lambda pair: len(pair[0]))  # those of one length are answered together
-        start = chance.randrange(len(pairs) - config["prompts"] + 1)
-        return pairs[start : start + config["prompts"]]
+        starts = chance.sample(range(0, len(pairs), ALIKE), -(-config["prompts"] // ALIKE))
+        return [pair for start in starts for pair in pairs[start : start + ALIKE]]
 
     def rewarded(question: Question, answer: list[int]) -> float:
         return float(right(question, tokenizer.decode(answer)))
@@ -238,7 +240,7 @@ def _windows(folder: Folder, tokenizer: Tokenizer, read: Text) -> Windows:
 
     def draw(epoch: int) -> list[Example]:
         chance = Random(f"{folder.seed} windows {epoch}")
-        names = chance.choices(list(SHARES), list(SHARES.values()), k=LOOKS * folder.config["batch"])
+        names = chance.choices(list(SHARES), list(SHARES.values()), k=EPOCH * folder.config["batch"])
         starts = [(name, chance.randrange(max(1, len(ids[name]) - length))) for name in names]
         return [Example.text(ids[name][start : start + length]) for name, start in starts]
 
