@@ -33,7 +33,7 @@ REWRITE = "if what is said now is right, `python -m tests.test_readme` writes it
 PAGES = [
     "README.md",
     *(f"docs/{page}.md" for page in ("network-file", "settings", "grades", "learning", "mcp", "memory")),
-    "docs/lab/README.md",
+    *(f"docs/lab/{page}.md" for page in ("README", "chat-model")),
 ]
 
 
