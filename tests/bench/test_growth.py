@@ -103,7 +103,7 @@ def test_a_short_life_is_told_whole(report: dict[str, Any]) -> None:
     assert report["sealed"]["before"] == run["points"][0]["seen"]
     assert set(report["networks"]) == {
         "before", "after", "one_reader", "larger", "fine_tuned", "retrieval", "hand_made",
-        "unproven",
+        "unproven", "one_reader_calibrated",
     }  # fmt: skip
     sizes = {name: control["parameters"] for name, control in run["controls"].items()}
     assert sizes["larger"] > 1.5 * sizes["one_reader"]
@@ -131,6 +131,7 @@ def test_what_seeds_show_together_counts_every_question() -> None:
                 ("before", "0000", "1110"),
                 ("after", after, "1101"),
                 ("one_reader", control, "1111"),
+                ("one_reader_calibrated", "1110", "1111"),
                 ("fine_tuned", control, "0001"),
             )
         }
@@ -145,6 +146,7 @@ def test_what_seeds_show_together_counts_every_question() -> None:
     assert made["sealed"] == {"before": 1.0, "after": 0.125}
     assert made["kept"] == {"before": 1.0, "after": 0.6667, "fine_tuned": 0.0}
     assert made["unseen_gain_over_one_reader"]["gain"] == 0.5
+    assert made["unseen_gain_over_one_reader_calibrated"]["gain"] == 0.125
     assert made["versions"] == [{"seed": 0, "sealed_failure": 0.5, "id": "v", "seen_failure": 0.5}] * 2
     low, high = made["networks"]["after"]["seen"]["interval"]
     assert low < 0.125 < high

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -31,8 +32,8 @@ from tinyllm.types import Grade, Message, Request, Trace
 OPS = {
     one.name: one
     for one in (
-        Op("add", ("n", "n"), "calculator", {"expression": "{0} + {1}"}),
-        Op("gcd", ("n", "n"), "calculator", {"expression": "gcd({0}, {1})"}),
+        Op("add", ("n", "n"), "calculator", {"expression": "{0} + {1}"}, symmetric=True),
+        Op("gcd", ("n", "n"), "calculator", {"expression": "gcd({0}, {1})"}, symmetric=True),
         Op("letters", ("w",), "text", {"operation": "letters", "text": "{0}"}),
         Op("reverse", ("w",), "text", {"operation": "reverse", "text": "{0}"}),
         Op(REFUSE),
@@ -245,6 +246,33 @@ async def test_nothing_is_proposed_where_no_call_answers_or_too_few_requests_fai
     assert not await grow(parallel, await traffic(bench, head, "add", "reverse"))
 
 
+async def test_what_day_one_knows_is_rehearsed_and_need_not_be_asked_for(tmp_path: Path) -> None:
+    bench = LearnedBench(tmp_path)
+    head = day_one(bench)
+    items = await traffic(bench, head, "gcd")
+    worth = clusters(items)
+    known = [(find(f"what do {n} and {n + 3} make together"), "add n1 n0") for n in range(20, 40)]
+    known += [(find(f'the length of "{word}" please'), "letters w0") for word in WORDS]
+    known += [(find(f"who sang the {word} song"), REFUSE) for word in WORDS]
+    (proposal,) = await Expansion(OPS, TOOLS, lambda: known)(Findings(head, items, worth))
+    files = {
+        name: from_bytes(proposal.files[model.model.partition("-")[2]])
+        for name, model in proposal.graph.models.items()
+        if name.startswith("grown")
+    }
+    assert set(files) == {"grown", "grown-calculator"}
+    asked = {
+        "add n0 n1": "what do 510 and 77 make together",
+        "gcd n0 n1": "what divides both 510 and 77 at most",
+        REFUSE: 'the length of "tiger" please',
+    }
+    reader, router = LinearReader(files["grown-calculator"], OPS), files["grown"]
+    for call, text in asked.items():
+        assert reader.read(find(text)).call == call
+        route = router.labels[router.probabilities(vector(find(text), router.bits)).argmax()]
+        assert route == ("as-before" if call == REFUSE else "grown-calculator")
+
+
 def read(trained: Trained, text: str) -> str:
     return LinearReader(from_bytes(trained.data), OPS).read(find(text)).call
 
@@ -271,3 +299,25 @@ def test_marks_and_manners_are_no_sign_of_a_kind() -> None:
     trained = train_reader([(slots, "reverse w0") for slots in new], old, OPS)
     assert read(trained, 'Please write "paper" backwards?') == "reverse w0"
     assert read(trained, 'how many letters are in "paper"') == REFUSE
+
+
+def test_a_reader_is_as_sure_as_phrasing_that_it_has_not_seen_tells() -> None:
+    first, second = (
+        words.split() for words in ("turn flip swap mirror invert twist", "around over back about now here")
+    )
+    asked = [
+        find(f'{one} {word} {two} "x{n}y"') for one in first for two in second for n, word in enumerate(WORDS)
+    ]
+    early = set(WORDS[:5])
+    told = [(slots, "reverse w0" if early & set(slots.template.split()) else "letters w0") for slots in asked]
+    coin = Random(1)
+    guessed = [(slots, coin.choice(("reverse w0", "letters w0"))) for slots in asked]
+    clear, vague, few = (from_bytes(train_reader(one, [], OPS).data) for one in (told, guessed, told[:20]))
+    assert clear.temperature < 1 < vague.temperature
+    assert few.temperature == 1
+
+
+def test_calls_that_mean_the_same_are_one_class() -> None:
+    calls = [(slots, f"add n{n % 2} n{1 - n % 2}") for n, slots in enumerate(requests_for("add"))]
+    trained = train_reader(calls, requests_for(REFUSE), OPS)
+    assert set(from_bytes(trained.data).labels) == {"add n0 n1", REFUSE}

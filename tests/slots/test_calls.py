@@ -6,7 +6,18 @@ from collections.abc import Hashable
 import pytest
 
 from tinyllm.errors import ToolError
-from tinyllm.slots import REFUSE, Op, fill, find, grammar, legal_calls, literal_call, outline, point
+from tinyllm.slots import (
+    REFUSE,
+    Op,
+    canonical,
+    fill,
+    find,
+    grammar,
+    legal_calls,
+    literal_call,
+    outline,
+    point,
+)
 
 OPS = {
     op.name: op
@@ -191,3 +202,17 @@ def test_requests_of_one_outline_have_the_same_legal_calls() -> None:
     for slots in map(find, texts):
         assert legal.setdefault(outline(slots, OPS), legal_calls(slots, OPS)) == legal_calls(slots, OPS)
     assert len(legal) < len(texts)
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("add n1 n0", "add n0 n1"),
+        ("add n0 n1", "add n0 n1"),
+        ("sub n1 n0", "sub n1 n0"),
+        ("refuse", "refuse"),
+    ],
+)
+def test_a_call_that_means_the_same_in_any_order_is_written_in_one(call: str, written: str) -> None:
+    table = {**OPS, "add": Op("add", ("n", "n"), "calculator", {"expression": "{0} + {1}"}, symmetric=True)}
+    assert canonical(call, table) == written

@@ -2,6 +2,7 @@
 
 import json
 from importlib import resources
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -124,3 +125,21 @@ async def test_a_number_is_rounded_to_the_one_that_is_named() -> None:
     call = fill("round_to n0 n1", find("15512 to the nearest thousand"), CATALOGUE)
     assert call is not None
     assert (await TOOLS[call.name]().call(call.arguments, CONTEXT)).value == 16000
+
+
+async def test_what_is_symmetric_gives_one_result_in_any_order() -> None:
+    values = ("12", "18", "7")
+    tried = 0
+    for op in CATALOGUE.values():
+        if not op.symmetric:
+            continue
+        size = len(op.kinds)
+        slots = find(" by ".join(values[:size]))
+        results = set()
+        for places in permutations(range(size)):
+            meant = fill(" ".join((op.name, *(f"n{place}" for place in places))), slots, CATALOGUE)
+            assert meant is not None
+            results.add((await TOOLS[meant.name]().call(meant.arguments, CONTEXT)).value)
+        assert len(results) == 1, op.name
+        tried += 1
+    assert tried >= 10

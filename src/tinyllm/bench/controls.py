@@ -14,12 +14,22 @@ from tinyllm.bench.learned import LearnedBench, network_of
 from tinyllm.grading import REFUSED
 from tinyllm.graph import Graph, RouterNode, Specialist, put_nodes
 from tinyllm.graph.spec import Route
+from tinyllm.learning.expand import BEFORE
 from tinyllm.learning.items import Item
 from tinyllm.learning.search import find_calls
-from tinyllm.learning.specialist import BITS, EPOCHS, Example, macs_of, train_reader, train_router, varied
+from tinyllm.learning.specialist import (
+    BITS,
+    EPOCHS,
+    Example,
+    Pair,
+    calibrated,
+    macs_of,
+    train_reader,
+    train_router,
+    varied,
+)
 from tinyllm.routing import Linear, train
-from tinyllm.slots import REFUSE, find
-from tinyllm.starter.corpus import Example as Drawn
+from tinyllm.slots import REFUSE, canonical, find
 from tinyllm.starter.linear import ROUTES
 
 
@@ -38,12 +48,12 @@ async def controls(
     base: Graph,
     bench: LearnedBench,
     first: Linear,
-    before: Sequence[Drawn],
+    known: Sequence[Example],
     macs: int,
     seed: int,
     larger: int,
 ) -> list[Control]:
-    """Every control, trained from `items` with about `macs` operations. `before` is what day one was trained on.
+    """Every control, trained from `items` with about `macs` operations. `known` is what day one was trained on.
 
     `larger` is the binary logarithm of how much wider one of them is.
     """
@@ -51,14 +61,15 @@ async def controls(
     new = [
         (slots, call) for slots, call in solved if bench.ops[call.split()[0]].tool not in ("", "calculator")
     ]
-    old = [(example.slots, example.call) for example in before]
+    old = [(slots, canonical(call, bench.ops)) for slots, call in known]
     made, all_made = (varied(one, bench.ops, Random(seed)) for one in (solved, every))
     return [
         _reader("one_reader", [*old, *made], first, macs, bench, seed),
+        _reader("one_reader_calibrated", [*old, *made], first, macs, bench, seed, sure=True),
         _larger([*old, *made], first.bits + larger, bench, seed),
         _reader("fine_tuned", varied(new, bench.ops, Random(seed)), first, macs, bench, seed),
         _retrieval([*old, *solved], bench),
-        _hand_made(solved, base, bench, seed),
+        _hand_made(solved, old, base, bench, seed),
         _reader("unproven", [*old, *all_made], first, macs, bench, seed),
     ]
 
@@ -71,15 +82,27 @@ async def _solved(items: Sequence[Item], bench: LearnedBench) -> list[Example]:
 
 
 def _reader(
-    name: str, examples: Sequence[Example], first: Linear, macs: int, bench: LearnedBench, seed: int
+    name: str,
+    examples: Sequence[Example],
+    first: Linear,
+    macs: int,
+    bench: LearnedBench,
+    seed: int,
+    *,
+    sure: bool = False,
 ) -> Control:
     """The reader of day one, trained on with these examples."""
     pairs = [(vector(slots, first.bits), call) for slots, call in examples]
-    labels = len({call for _, call in pairs} | set(first.labels))
-    epochs = round(macs / max(1, macs_of(pairs, labels)))
-    model = train(pairs, bits=first.bits, seed=seed, epochs=epochs, start=first) if epochs else first
+    each = macs_of(pairs, len({call for _, call in examples} | set(first.labels)))
+    times = 2 if sure else 1
+    epochs = round(macs / max(1, each * times))
+
+    def fit(some: Sequence[Pair]) -> Linear:
+        return train(some, bits=first.bits, seed=seed, epochs=epochs, start=first) if epochs else first
+
+    model = calibrated(examples, first.bits, fit) if sure else fit(pairs)
     graph = network_of(bench, "reader", model.to_bytes(), model.weights.size)
-    return Control(name, graph, epochs * macs_of(pairs, labels))
+    return Control(name, graph, epochs * each * times)
 
 
 def _larger(examples: Sequence[Example], bits: int, bench: LearnedBench, seed: int) -> Control:
@@ -101,25 +124,36 @@ def solved_cases(cases: Sequence[Example]) -> bytes:
     return json.dumps(list(kept.items())).encode()
 
 
-def _hand_made(solved: Sequence[Example], base: Graph, bench: LearnedBench, seed: int) -> Control:
+def _hand_made(
+    solved: Sequence[Example], old: Sequence[Example], base: Graph, bench: LearnedBench, seed: int
+) -> Control:
     """The starter network's branches, drawn by hand, in front of the network of day one; trained once."""
+
+    def way(call: str) -> str:
+        return ROUTES.get(bench.ops[call.split()[0]].tool, BEFORE)
+
     kinds: dict[str, list[Example]] = {}
     for slots, call in solved:
-        tool = bench.ops[call.split()[0]].tool
-        way = "as-before" if tool in ("", "calculator") else ROUTES[tool]
-        kinds.setdefault(way, []).append((slots, call))
-    trained = {"router": train_router({way: [s for s, _ in own] for way, own in kinds.items()}, seed=seed)}
+        kinds.setdefault(way(call), []).append((slots, call))
+    trained = {
+        "router": train_router(
+            {way: [slots for slots, _ in own] for way, own in kinds.items()},
+            rehearsed=[(slots, way(call)) for slots, call in old],
+            seed=seed,
+        )
+    }
     tools: dict[str, set[str]] = {}
-    for way, own in kinds.items():
-        if way != "as-before":
-            others = [slots for other, rest in kinds.items() if other != way for slots, _ in rest]
-            trained[way] = train_reader(own, others, bench.ops, seed=seed)
-            tools[way] = {bench.ops[call.split()[0]].tool for _, call in own}
+    for name, own in kinds.items():
+        if name != BEFORE:
+            others = [slots for other, rest in kinds.items() if other != name for slots, _ in rest]
+            rehearsed = [(slots, call if way(call) == name else REFUSE) for slots, call in old]
+            trained[name] = train_reader(own, others, bench.ops, rehearsed=rehearsed, seed=seed)
+            tools[name] = {bench.ops[call.split()[0]].tool for _, call in own}
     models = {
         name: bench.keep("router" if name == "router" else "reader", one.data, one.parameters)
         for name, one in trained.items()
     }
-    routes = {"as-before": Route(to="reader"), **{way: Route(to=way) for way in tools}}
+    routes = {BEFORE: Route(to="reader"), **{way: Route(to=way) for way in tools}}
     nodes = {
         "question": base.nodes["question"].model_copy(update={"next": "router"}),
         "router": RouterNode(kind="router", model="router", routes=routes),

@@ -22,6 +22,7 @@ from tinyllm.learning.expand import GROWN, Expansion
 from tinyllm.learning.items import Item, among, gather, turned
 from tinyllm.learning.proposal import Ask, Cluster, Findings, Proposal
 from tinyllm.learning.right import Right
+from tinyllm.learning.specialist import Example
 from tinyllm.learning.trial import Verdict
 from tinyllm.learning.versions import head_of
 from tinyllm.protocols import Store, ToolContext
@@ -86,6 +87,7 @@ class Counted:
 
 async def live(
     base: Graph,
+    known: Sequence[Example],
     stream: Sequence[Question],
     sealed: Tests,
     bench: LearnedBench,
@@ -97,13 +99,14 @@ async def live(
 ) -> Life:
     """The life of the network `base` on a stream, with a cycle of learning after `every` so many requests.
 
+    `known` is what the reader of day one was trained on.
     `new` are the kinds that day one does not know: how far clusters match these is told of every cycle.
     """
     began = time.perf_counter()
     kinds = {one.request.text: one.kind for one in stream if one.kind in new}
     name = f"{len([*bench.folder.glob('*.db')])}.db"
     store = await open_store(f"sqlite:///{bench.folder / name}")  # one in memory forgets old runs
-    proposer = Counted(Expansion(bench.ops, bench.tools))
+    proposer = Counted(Expansion(bench.ops, bench.tools, lambda: known))
     learner = Learner(
         store, base, bench, [proposer], Right(), _agreed, seed=seed, limit=len(stream), rounds=ROUNDS
     )

@@ -246,9 +246,14 @@ async def open_learning(
     from tinyllm.learning.right import Right
     from tinyllm.learning.weights import Weights
     from tinyllm.starter.catalogue import CATALOGUE
+    from tinyllm.starter.corpus import rehearsal
 
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
-    proposers: list[Proposer] = [Expansion(CATALOGUE, tools), Grants(CATALOGUE, tools), alternatives]
+    proposers: list[Proposer] = [
+        Expansion(CATALOGUE, tools, rehearsal),
+        Grants(CATALOGUE, tools),
+        alternatives,
+    ]
     writers = workshop_of(settings.network, settings)
     if author := settings.judge or settings.larger:
         proposers.append(Writer(partial(complete, writers.model("writer", author))))
@@ -267,7 +272,10 @@ async def open_learning(
                 seed=seed,
                 limit=limit,
                 read=partial(load_file, settings.network),
-                savers=[Hardening(CATALOGUE, tools), Merging(CATALOGUE, bench, right)],
+                savers=[
+                    Hardening(CATALOGUE, tools, rehearsal),
+                    Merging(CATALOGUE, bench, right, rehearsal),
+                ],
             )
             yield Learning(learner, wired.engine.run, graders, sandbox())
     finally:

@@ -4,12 +4,13 @@
                    -> grown-units | grown-dates | ... -> where the other specialists lead
 
 The way there was stays a choice, and takes over what a new specialist refuses. A specialist is of one tool:
-kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation).
-Nodes that were not grown, and specialists of other tools, stay as they are, bit for bit.
+kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation),
+and what day one knows of that tool is rehearsed, so that it need not be learned again. Nodes that were not grown,
+and specialists of other tools, stay as they are, bit for bit.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyllm.grading import REFUSED, node_of
@@ -26,6 +27,9 @@ GROWN = "grown"
 BEFORE = "as-before"
 FEWEST = 8  # requests from which a specialist can be trained
 
+Rehearsal = Callable[[], Sequence[Example]]
+"""Draws from what the readers of day one were trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
@@ -36,6 +40,7 @@ class Expansion:
 
     ops: Ops
     tools: Mapping[str, Tool]
+    rehearsal: Rehearsal = tuple
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         worth = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
@@ -60,18 +65,22 @@ class Expansion:
         kinds = self._known(findings.items, routes)
         for tool, targets in new.items():
             kinds.setdefault(_name(tool), []).extend((target.slots, target.call) for target in targets)
+        known = by_route(self.rehearsal(), kinds, self.ops)
         trained: dict[str, Trained] = {}
         for tool in new:
             name = _name(tool)
             others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
-            trained[name] = train_reader(kinds[name], others, self.ops, seed=seed)
+            rehearsed = [(slots, call if route == name else REFUSE) for route, slots, call in known]
+            trained[name] = train_reader(kinds[name], others, self.ops, rehearsed=rehearsed, seed=seed)
             done = sorted({call.split()[0] for _, call in kinds[name]})
             routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
             nodes[name] = Specialist(
                 kind="specialist", model=name, next=_end(head), tools=(tool,), simpler=before
             )
         trained[GROWN] = train_router(
-            {kind: [slots for slots, _ in examples] for kind, examples in kinds.items()}, seed=seed
+            {kind: [slots for slots, _ in examples] for kind, examples in kinds.items()},
+            rehearsed=[(slots, route) for route, slots, _ in known],
+            seed=seed,
         )
         # What a broken router, or one that knows a route no more, would lose goes the old way.
         nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
@@ -99,6 +108,12 @@ class Expansion:
             elif item.passed or (item.reference == REFUSED and item.by is None):
                 known[BEFORE].append((slots, REFUSE))
         return known
+
+
+def by_route(examples: Iterable[Example], routes: Collection[str], ops: Ops) -> list[tuple[str, Slots, str]]:
+    """Examples with the route of the specialist that has their tool, or that of what there was before."""
+    named = ((_name(ops[call.split()[0]].tool), slots, call) for slots, call in examples)
+    return [(name if name in routes else BEFORE, slots, call) for name, slots, call in named]
 
 
 def call_made(item: Item, slots: Slots, ops: Ops) -> str | None:

@@ -14,7 +14,7 @@ from tinyllm.engine import fold, request_of
 from tinyllm.grading import calibrations, passed, verdicts
 from tinyllm.learning.traffic import Part, part_of
 from tinyllm.protocols import Store, TrialRow
-from tinyllm.slots import find
+from tinyllm.slots import Slots, find
 from tinyllm.slots.text import words_of
 from tinyllm.types import Grade, Request, Trace
 
@@ -63,7 +63,12 @@ class Item:
 
 def group_of(text: str) -> str:
     """A name that near-duplicates share: the request's words, values and manners aside, in any order."""
-    words = {re.sub(r"^([a-z])\d+$", r"\1#", word) for word in find(text).template.split()}
+    return phrasing(find(text))
+
+
+def phrasing(slots: Slots) -> str:
+    """The same of a request whose slots are known."""
+    words = {re.sub(r"^([a-z])\d+$", r"\1#", word) for word in slots.template.split()}
     kept = sorted(word for word in words - _SPARE if any(c.isalnum() for c in word))
     return hashlib.sha256(" ".join(kept).encode()).hexdigest()[:16]
 

@@ -122,6 +122,7 @@ def train(
     features of its own batch, and touches no others.
     """
     import numpy as np
+    from scipy.sparse import csr_matrix
 
     labels = tuple(sorted({label for _, label in examples} | set(start.labels if start else ())))
     place = {label: i for i, label in enumerate(labels)}
@@ -147,13 +148,11 @@ def train(
             rows = order[first : first + batch]
             columns = np.concatenate([flat[starts[row] : starts[row + 1]] for row in rows])
             used, inverse = np.unique(columns, return_inverse=True)
-            dense = np.zeros((len(rows), len(used)), dtype=np.float32)
-            lengths = np.maximum(sizes[rows], 1)
-            dense[np.repeat(np.arange(len(rows)), sizes[rows]), inverse] = np.repeat(
-                lengths**-0.5, sizes[rows]
-            )
+            lengths = np.repeat(np.maximum(sizes[rows], 1).astype(np.float32) ** -0.5, sizes[rows])
+            ends = np.concatenate([[0], np.cumsum(sizes[rows])])
+            held = csr_matrix((lengths, inverse, ends), shape=(len(rows), len(used)))
             active = matrix[used]
-            logits = dense @ active + bias
+            logits = held @ active + bias
             logits -= logits.max(axis=1, keepdims=True)
             odds = np.exp(logits)
             odds /= odds.sum(axis=1, keepdims=True)
@@ -161,7 +160,7 @@ def train(
             loss = float(-np.log(odds[np.arange(len(rows)), chosen] + 1e-9).mean())
             odds[np.arange(len(rows)), chosen] -= 1.0
             odds *= importance[rows, None] / len(rows)
-            slope = dense.T @ odds + decay * active
+            slope = held.T @ odds + decay * active
             speed = squares[used] + slope * slope
             squares[used] = speed
             now = rate * (1 - step / steps)

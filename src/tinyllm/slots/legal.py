@@ -31,6 +31,8 @@ class Op:
     `whole` are slot kinds of which a call may leave no figure of the request out: computed from a part of them
     it would answer another question. `unless` are words that say as much where they are passed over ("second"
     largest, "sqrt" 50 rounded), and phrases in which "_" joins words and a slot is its kind ("-n_squared").
+
+    What is `symmetric` means the same in any order of its slots.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Op:
     alike: tuple[tuple[str, ...], ...] = ()
     whole: str = ""
     unless: frozenset[str] = frozenset()
+    symmetric: bool = False
 
 
 Ops = Mapping[str, Op]
@@ -68,6 +71,14 @@ def fitting_call(call: str, slots: Slots, ops: Ops) -> tuple[Op, tuple[Slot, ...
     if len(names) != len(set(names)) or not fits(op.kinds, found):
         raise ToolError(f"{call!r} does not fit", hint=f"{name} takes {' '.join(op.kinds) or 'nothing'}")
     return op, found
+
+
+def canonical(call: str, ops: Ops) -> str:
+    """The call as it is written where several mean the same: slots in the order of the request."""
+    name, *names = call.split()
+    if ops[name].symmetric:
+        names.sort(key=lambda slot: (slot[0], int(slot[1:])))
+    return " ".join((name, *names))
 
 
 def legal_calls(slots: Slots, ops: Ops) -> list[str]:

@@ -155,6 +155,7 @@ def _chance() -> Iterator[Op]:
     yield op("random_between", "n n", (), low="{0}", high="{1}")
 
 
+_SYMMETRIC = "add mul gcd lcm max min mean2 rect_perimeter"
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth last st nd rd th"
 _PLACES = "tens tenth tenths hundreds hundredth hundredths thousands thousandth thousandths"
 _DAYS = "mondays tuesdays wednesdays thursdays fridays saturdays sundays"
@@ -210,6 +211,8 @@ def _table() -> Mapping[str, Op]:
     for names, words in _UNLESS.items():
         for name in names.split():
             table[name] = replace(table[name], unless=table[name].unless | words_of(words))
+    for name in _SYMMETRIC.split():
+        table[name] = replace(table[name], symmetric=True)
     return table
 
 

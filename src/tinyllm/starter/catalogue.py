@@ -29,11 +29,19 @@ _FORMULAS: Mapping[str, tuple[int, str]] = {
     "binary_logarithm": (1, "log2({0})"),
     "from_octal": (1, "from_octal({0})"),
 }
+_SYMMETRIC = frozenset({"triangle_area", "hypotenuse", "box_volume", "sum_of_three"})
 
 CATALOGUE: Mapping[str, Op] = {
     **OPS,
     **{
-        name: Op(name, ("n",) * count, "calculator", {"expression": expression}, whole="n")
+        name: Op(
+            name,
+            ("n",) * count,
+            "calculator",
+            {"expression": expression},
+            whole="n",
+            symmetric=name in _SYMMETRIC,
+        )
         for name, (count, expression) in _FORMULAS.items()
     },
     "population_stdev": Op(
