@@ -136,6 +136,19 @@ def test_a_model_in_use_gives_way_to_one_that_waits() -> None:
     assert one.busy == 0 and max(one.waited) <= 30.0
 
 
+def test_a_turn_goes_on_for_a_while_when_another_comes() -> None:
+    """So that its load serves those who come soon after, too."""
+    others = [("b", 40.0), ("b", 45.0), ("b", 50.0)]
+    popular = [("a", number * 0.5) for number in range(200)]
+    one, _ = machine(60.0, sorted([*popular, *others], key=lambda each: each[1]))
+    assert one.loads == 3
+
+
+def test_where_loads_alone_fill_the_wait_a_turn_is_as_long_as_a_load() -> None:
+    one, _ = machine(12.0, poisson(0, 0.4))
+    assert one.loads <= 18 and one.busy < 200
+
+
 def test_who_leaves_makes_room() -> None:
     """In line and while the model loads: the next one loads it anew."""
 
