@@ -44,7 +44,7 @@ def settings(depth: int) -> dict[str, Setting]:
             30 * depth, "what a conversation and a call look like, beside a fifth of old text"
         ),
         "finetune_steps": Setting(
-            2400 // (depth + 1), "until digits are copied into calls: deeper models find it sooner"
+            4500 // (depth + 1), "until digits are copied into calls: deeper models find it sooner"
         ),
         "finetune_batch": Setting(32, "turns, which are shorter than windows"),
         "demonstrations": Setting(300, "stories with their sums written out: those are what is dear"),
@@ -52,7 +52,7 @@ def settings(depth: int) -> dict[str, Setting]:
         "reinforce_lr": Setting(3e-4, "small: at 1e-3 a few hundred chance answers undo what was learned"),
         "prompts": Setting(32, "questions a step"),
         "group": Setting(8, "answers to each: the baseline is their mean"),
-        "tested": Setting(500, "held-out questions of each kind: intervals of about 4 points"),
+        "tested": Setting(400, "held-out questions of each kind: intervals of at most 5 points to each side"),
         "threads": Setting(1, "small matrices gain little from a second one"),
     }
 
