@@ -55,6 +55,16 @@ def test_a_client_that_leaves_cancels_its_run(pair: Running, stream: bool) -> No
     assert (row.status, row.answer) == ("failed", "the run was cancelled")
 
 
+def test_a_fault_of_ours_is_told_without_its_details(pair: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*args: object) -> None:
+        raise RuntimeError("a secret path")
+
+    monkeypatch.setattr(pair.store, "append", broken)
+    response = pair.post("/v1/chat/completions", ask("2 + 2"))
+    assert response.status_code == 500 and response.json()["error"]["type"] == "server_error"
+    assert "a secret path" not in response.text
+
+
 def test_those_beyond_the_line_are_told_to_come_again(narrow: Running) -> None:
     client = OpenAI(base_url=f"{narrow.url}/v1", api_key="any", max_retries=0)
     with client.chat.completions.create(
