@@ -20,7 +20,7 @@ from tinyllm.starter.human import SKILLS, Row
 
 PATTERNS = 20_000  # examples drawn from patterns, for a model or for an epoch
 COPIES = 8  # refilled copies of each human row of a skill
-REHEARSED = 6_000
+REHEARSED = 4_000
 _PLACE = re.compile(r"\{([a-z])(\d)\}(th\b)?")
 _MACRO = re.compile(r"\$([A-Z]+)")
 _SINGULAR_AFTER = frozenset(("a", "an", "one", "per", "each", "every", "the"))
