@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +41,10 @@ SMALL = {"steps": 3, "batch": 4, "width": 8, "hidden": 8}
 TINY |= {
     "shakespeare-gpt": SMALL | {"context": 8},
     "shakespeare-gpt-long": SMALL | {"context": 8},
+    "seq2seq-addition": SMALL | {"tested": 9},
     "seq2seq-reverse": SMALL | {"tested": 9, "length": 4},
     "recall-distance": SMALL | {"tested": 9, "farthest": 4},
+    "arithmetic-formats": SMALL | {"tested": 9, "doublings": 0, "seeds": 1},
     "arithmetic-length": SMALL | {"tested": 9, "places": 2, "asked": 4},
     "scaling": {"budget": 1e6, "ratio": 1.5, "widths": "4 8 12 16", "sizes": 3, "budgets": 2, "context": 8}
     | {"resampled": 2},
@@ -283,6 +286,17 @@ def test_mixers_that_cannot_see_so_far_do_not_recall(begin, monkeypatch):
     assert figures["gru_reach"] == 4 and figures["none_reach"] == 0
 
 
+def test_sums_that_are_tested_are_not_drawn():
+    problems, draw = sequences.sums(seed=0, tested=5_000)
+    held = set(problems)
+    assert len(held) == 5_000
+    chance = random.Random(1)
+    for problem in [draw(chance) for _ in range(500)]:
+        assert problem not in held
+        one, other = problem[0].rstrip("=").split("+")
+        assert len(one) == len(other) == 3 and problem[1] == f"{int(one) + int(other):04}"[::-1]
+
+
 def test_list_names_reference_source_ours_and_duration(lab):
     rows = json.loads(lab("list", "--json").stdout)
     assert [row["name"] for row in rows] == list(RUNS)
@@ -336,6 +350,8 @@ def test_compare_and_chart_read_what_runs_left(lab):
         (["logic", "--set", "steps=0"], "too small"),
         (["logic", "--set", "steps"], "KEY=VALUE"),
         (["logic", "--device", "tpu"], "not one of"),
+        (["arithmetic-formats", "--set", "places=1"], "there are not"),
+        (["scaling", "--set", "sizes=9"], "too few"),
         (["names-transformer", "--set", "heads=5"], "width 64 / heads 5"),
         (["names-transformer", "--set", "mixer=hyena"], "no mixer 'hyena'"),
         (["names-transformer", "--set", "width=0"], "1 or more"),

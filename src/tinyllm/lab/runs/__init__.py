@@ -217,6 +217,13 @@ RUNS: dict[str, Run] = {
         | {"dropout": 0.05, "width": 128, "hidden": 352, "layers": 4, "heads": 4, "groups": 4},
         ("tinyshakespeare.txt",),
     ),
+    "seq2seq-addition": Run(
+        "Three-digit sums by an encoder and a decoder, last digit first.",
+        "sequences:addition",
+        Figure("accuracy", 0.99, "aim", ours=1.0, seconds=37),
+        {"steps": 900, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 2000}
+        | {"width": 64, "hidden": 192, "layers": 1, "heads": 4, "groups": 4, "position": "learned"},
+    ),
     "seq2seq-reverse": Run(
         "Thirty letters backwards: what attention adds to one vector of context.",
         "sequences:reverse",
@@ -231,6 +238,14 @@ RUNS: dict[str, Run] = {
         {"steps": 400, "batch": 64, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.01, "tested": 500}
         | {"width": 32, "hidden": 96, "layers": 2, "heads": 4, "groups": 4, "farthest": 64},
     ),
+    "arithmetic-formats": Run(
+        "Sums written plainly, backwards and step by step: how many examples half of them take.",
+        "arithmetic:formats",
+        Figure("reversed_most", None, "none reported", ours=None, seconds=430),
+        {"steps": 500, "batch": 32, "lr": 6e-3, "optimizer": "muon", "weight_decay": 0.1, "tested": 300}
+        | {"width": 64, "hidden": 192, "layers": 1, "heads": 4, "groups": 4, "position": "learned"}
+        | {"places": 2, "seeds": 3, "smallest": 125, "doublings": 5},
+    ),
     "arithmetic-length": Run(
         "Trained on sums of up to ten digits, asked for fifty: digits of equal value are coupled.",
         "arithmetic:length",
@@ -243,9 +258,9 @@ RUNS: dict[str, Run] = {
         "Loss against parameters, data and compute, and what that says of a larger budget.",
         "scaling:laws",
         Figure("prediction_error", 0.02, "aim", ours=None, seconds=720),
-        {"budget": 2e10, "budgets": 3, "ratio": 3.0, "widths": "12 16 24 32 48 64 96", "sizes": 5}
-        | {"resampled": 300}
-        | {"layers": 2, "context": 64, "batch": 8, "lr": 2e-2, "optimizer": "muon", "weight_decay": 0.1},
+        {"budget": 2e10, "budgets": 3, "ratio": 2.5, "widths": "16 24 32 48 64 96 128", "sizes": 5}
+        | {"layers": 1, "context": 64, "batch": 8, "lr": 2e-2, "optimizer": "muon", "weight_decay": 0.1}
+        | {"resampled": 300},
         ("tinyshakespeare.txt",),
     ),
 }
