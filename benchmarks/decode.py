@@ -25,7 +25,7 @@ from tinyllm.lab.model import Config, Model
 from tinyllm.lab.tokenizer import Tokenizer
 
 OUT = Path(__file__).with_suffix(".json")
-SHAPES = {  # the neuron that ships, roughly, and one five times as large
+SHAPES: dict[str, dict[str, Any]] = {  # the neuron that ships, roughly, and one five times as large
     "1 M": {"width": 128, "layers": 4, "hidden": 352, "heads": 4, "groups": 2},
     "5 M": {"width": 256, "layers": 6, "hidden": 704, "heads": 8, "groups": 4},
 }
@@ -82,7 +82,7 @@ def main() -> None:
     texts = ["".join(words.choices("etaoinshrdlu ", k=60)) for _ in range(400)]
     tokenizer = Tokenizer.train(texts, 1024)
     with tempfile.TemporaryDirectory() as folder:
-        figures = {name: measure(name, tokenizer, Path(folder)) for name in SHAPES}
+        figures: dict[str, Any] = {name: measure(name, tokenizer, Path(folder)) for name in SHAPES}
     figures |= {"prompt": PROMPT, "written": WRITTEN, "rounds": ROUNDS, "machine": machine()}
     OUT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=2))

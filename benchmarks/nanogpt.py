@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -58,7 +58,8 @@ class Theirs:
         torch.manual_seed(1337)
         self.model = module.GPT(module.GPTConfig(vocab_size=vocab, dropout=0.0, bias=False, **SHAPE))
         self.optimizer = self.model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
-        self.steps, self.step, self.batches = steps, 0, iter(())
+        self.steps, self.step = steps, 0
+        self.batches: Iterator[tuple[tuple[int, ...], ...]] = iter(())
 
     def train(self, learn: Sequence[int], count: int) -> float:
         """Take `count` steps; returns the CPU seconds."""
@@ -75,7 +76,7 @@ class Theirs:
             self.step += 1
         return time.process_time() - start
 
-    def _epoch(self, learn: Sequence[int]) -> list[tuple[int, ...]]:
+    def _epoch(self, learn: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         drawn = [example.ids for example in windows(learn, SHAPE["block_size"], 0, self.step)]
         self.batches = zip(*[iter(drawn)] * BATCH, strict=False)
         return next(self.batches)
@@ -112,14 +113,14 @@ def measure(
     tokens = BATCH * SHAPE["block_size"]
     torch.set_num_threads(1)
     examples = partial(windows, learn, SHAPE["block_size"], 0)
-    plain = {"batch": BATCH, "lr": 1e-3, "optimizer": "adamw"}
+    plain = Settings(steps=pace, batch=BATCH, lr=1e-3, optimizer="adamw")
     racer = ours(len(letters), ffn="mlp", norm="layer", position="learned")
     their_speed, our_speed = list[float](), list[float]()
     rival = Theirs(theirs(path), len(letters), rounds * pace)
     for _ in range(rounds):
         their_speed.append(pace * tokens / rival.train(learn, pace))
         start = time.process_time()
-        train(racer, examples, Settings(steps=pace, **plain))
+        train(racer, examples, plain)
         our_speed.append(pace * tokens / (time.process_time() - start))
 
     rival = Theirs(theirs(path), len(letters), steps)

@@ -6,6 +6,7 @@ import random
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tinyllm.lab.runs import names as ladder
 
 ROOT = Path(__file__).parents[2]
 NAMES = "ada ben bea cab dan deb eda fae gab hal ida jan abe ann bab dee ed fab gad han ian jed bean eden"
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "perceptron": {"points": 30},
     "logic": {"steps": 5},
     "addition": {"steps": 5},

@@ -158,7 +158,7 @@ def pipeline(
 
 @lab.command(params=run.params[1:], short_help="Scaling laws of small models, and what they predict.")
 @click.pass_context
-def scaling(context: click.Context, **_: Any) -> None:
+def scaling(context: click.Context, /, **_: Any) -> None:
     """Example: tinyllm lab scaling --set ratio=2 --out runs/short
 
     Trains models of several widths on budgets of compute, fits loss against parameters and data, and holds a
