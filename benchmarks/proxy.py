@@ -31,7 +31,10 @@ from typing import Any
 WORDS = 200
 SAID = [f"word{number} " for number in range(WORDS)]  # LiteLLM gives up on a word said a hundred times
 CLIENTS = (1, 16, 200)
-REQUESTS = {1: 30, 16: 100, 200: 200}  # in each round
+REQUESTS = {
+    False: {1: 30, 16: 100, 200: 200},
+    True: {1: 10, 16: 32, 200: 200},
+}  # in each round: whole, streamed
 ROUNDS = 3
 SLOW = (1, 16)  # clients of LiteLLM, which 200 at once would keep busy for minutes
 WARM = 20
@@ -201,7 +204,7 @@ def measured(servers: Sequence[Server]) -> list[dict[str, Any]]:
             for _ in range(ROUNDS):
                 for server in asked:
                     before, begun = cpu(server.pid), time.perf_counter()
-                    done = asyncio.run(load(server.url, clients, REQUESTS[clients], stream))
+                    done = asyncio.run(load(server.url, clients, REQUESTS[stream][clients], stream))
                     took[server.name] += time.perf_counter() - begun
                     spent[server.name] += cpu(server.pid) - before
                     seconds[server.name] += done
