@@ -117,7 +117,9 @@ async def stream(skills: Skills, words: str, seed: int, tools: dict[str, Tool]) 
 async def live(seed: int, words: str, folder: Path, tools: dict[str, Tool]) -> dict[str, Any]:
     """One network's life: the score of the sealed test after each cycle, and whose grades were left out."""
     bench, skills = LearnedBench(folder, OPS, tools), draw_skills(seed, tools)
-    first = train_reader(day_one(skills, EXAMPLES, seed), seed=seed).model
+    drawn = day_one(skills, EXAMPLES, seed)
+    known = [(example.slots, example.call) for example in drawn]
+    first = train_reader(drawn, seed=seed).model
     base = network_of(bench, "reader", first.to_bytes(), first.weights.size)
     sealed = {
         "all": await questions(skills, SEALED, 10 * seed + 2),
@@ -130,9 +132,8 @@ async def live(seed: int, words: str, folder: Path, tools: dict[str, Tool]) -> d
     }
     store = await open_store(f"sqlite:///{(folder / 'runs.db').as_posix()}")
     limit = CYCLES * EVERY
-    learner = Learner(
-        store, base, bench, [Expansion(OPS, tools)], Right(), agreed, seed=seed, limit=limit, rounds=2
-    )
+    grows = Expansion(OPS, tools, lambda: known)
+    learner = Learner(store, base, bench, [grows], Right(), agreed, seed=seed, limit=limit, rounds=2)
     said = await stream(skills, words, seed, tools)
     points = [{"requests": 0, "sealed": await scores(base, bench, sealed), "left_out": {}, "adopted": []}]
     for begin in range(0, limit, EVERY):
