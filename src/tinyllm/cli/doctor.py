@@ -175,7 +175,8 @@ async def _servers(resolved: "Resolved", models: Mapping[str, "Model"]) -> Mappi
         needed = bool(used) or any(origin != "default" for origin in origins)
         what = f"backend {name}"
         try:
-            backend = build(name, known.kind, {"model": "any", **known.options})
+            asked = next((models[model].model for model in used), "") or "any"
+            backend = build(name, known.kind, {"model": asked, **known.options})
         except TinyLLMError as error:
             found[name] = _fault(what, error, needed=needed)
             continue
