@@ -298,6 +298,30 @@ def test_sums_that_are_tested_are_not_drawn():
         assert len(one) == len(other) == 3 and problem[1] == f"{int(one) + int(other):04}"[::-1]
 
 
+def test_scaling_goes_on_with_the_models_that_are_left(lab, begin, tmp_path):
+    seen = []
+
+    def kill(what, *_):
+        seen.append(what)
+        if len(set(seen)) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find("scaling").function()(begin("scaling", kill, **TINY["scaling"]))
+    sets = [f"--set={key}={value}" for key, value in TINY["scaling"].items()]
+    (tmp_path / "data" / "names.txt").unlink()  # it needs the plays alone
+    figures = json.loads(lab("scaling", "--json", "--out", "scaling", *sets).stdout)
+    rows = [row for row in metrics(Path("scaling")) if row["curve"].startswith("points")]
+    assert (
+        len(rows) == 7 and len({row["parameters"] for row in rows}) == 4
+    )  # 2 budgets of 3, and the larger one
+    assert rows[-1]["step"] == pytest.approx(1e6 * 1.5**2, rel=0.3)
+    assert figures["predicted"] == pytest.approx(figures["measured"], rel=figures["prediction_error"] * 1.001)
+    trained = [row["curve"] for row in metrics(Path("scaling")) if row["curve"].endswith("train")]
+    assert len(set(trained)) == 7  # what was done before the kill was not trained again
+    assert "finished before" in lab("scaling", "--out", "scaling", *sets).stderr
+
+
 def test_list_names_reference_source_ours_and_duration(lab):
     rows = json.loads(lab("list", "--json").stdout)
     assert [row["name"] for row in rows] == list(RUNS)

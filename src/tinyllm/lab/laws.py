@@ -89,7 +89,7 @@ def fit(points: Sequence[Point], near: Law | None = None) -> Law:
 def resampled(points: Sequence[Point], law: Law, times: int, seed: int) -> list[Law]:
     """Laws fitted to points drawn anew from `points`, with replacement: how sure `law` is (Efron 1979)."""
     draw = np.random.default_rng(seed)
-    laws = []
+    laws = list[Law]()
     while len(laws) < times:
         chosen = [points[index] for index in draw.integers(len(points), size=len(points))]
         if len({point.parameters for point in chosen}) > 2 and len({point.macs for point in chosen}) > 2:

@@ -212,7 +212,7 @@ class Model(nn.Module):
             past = cache.length
             x = self._enter(stretch, cache)  # (B, T, C), and the cache now holds the tokens too
             positions = torch.arange(past, cache.length, device=x.device)
-            scores = self.position.scores(cache.tokens, past)
+            scores = self.position.scores(cast(Tensor, cache.tokens), past)
             here = Here(positions, self.position.rope, scores, memory, watch)
             states = list[State]()
             for slot, layer in enumerate(plan.order):

@@ -75,7 +75,9 @@ def _trained(folder: Folder, plays: Any, shape: Config, budget: float) -> Point:
         return float(text_losses(model, dev).mean())
 
     point = Point(_size(shape), steps * _read(folder), steps * _macs(folder, shape), folder.once(part, loss))
-    folder.log("points", point.macs, parameters=point.parameters, tokens=point.tokens, loss=point.loss)
+    folder.log(
+        f"points {shape.width}", point.macs, parameters=point.parameters, tokens=point.tokens, loss=point.loss
+    )
     return point
 
 
