@@ -16,6 +16,7 @@ from tests.support.serving import Running, serving
 from tinyllm.backends.scripted import Scripted
 from tinyllm.protocols import RunRow
 from tinyllm.server import Access, Limits
+from tinyllm.server.messages import Chat, parsed
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,14 @@ def test_a_fault_of_ours_is_told_without_its_details(pair: Running, monkeypatch:
     response = pair.post("/v1/chat/completions", ask("2 + 2"))
     assert response.status_code == 500 and response.json()["error"]["type"] == "server_error"
     assert "a secret path" not in response.text
+
+
+def test_what_users_said_is_not_kept_in_memory() -> None:
+    """A cache of texts that were read would give the same object twice, and grow for hours."""
+    body = json.dumps(ask("a short text", user="the name of a user")).encode()
+    one, two = parsed(Chat, body), parsed(Chat, body)
+    assert one.user == two.user and one.user is not two.user
+    assert one.messages[0].content is not two.messages[0].content
 
 
 def test_those_beyond_the_line_are_told_to_come_again(narrow: Running) -> None:

@@ -20,7 +20,7 @@ from tinyllm.protocols import Fact, RunRow, Store, Ticket, TrialRow, Usage, Vers
 from tinyllm.server.access import Caller
 from tinyllm.server.endpoint import whole_body
 from tinyllm.server.faults import BadParameter
-from tinyllm.server.messages import parsed
+from tinyllm.server.messages import Body, parsed
 from tinyllm.server.operations import Operation
 from tinyllm.server.service import Changes, Service
 from tinyllm.types import JSON, Grade
@@ -35,7 +35,7 @@ B = TypeVar("B", bound=BaseModel)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 
 
-class Feedback(BaseModel):
+class Feedback(Body):
     """Either whether the answer was good, or what is right."""
 
     model_config = ConfigDict(extra="forbid")
@@ -45,13 +45,13 @@ class Feedback(BaseModel):
     answer: Text | None = None
 
 
-class Settlement(BaseModel):
+class Settlement(Body):
     model_config = ConfigDict(extra="forbid")
 
     answer: Text
 
 
-class Known(BaseModel):
+class Known(Body):
     """A fact about a user; without `user`, about whoever the key is for."""
 
     model_config = ConfigDict(extra="forbid")
@@ -60,7 +60,7 @@ class Known(BaseModel):
     user: str | None = Field(default=None, max_length=200)
 
 
-class Return(BaseModel):
+class Return(Body):
     """Back to a version: its revision, or the id of its graph."""
 
     model_config = ConfigDict(extra="forbid")
@@ -69,7 +69,7 @@ class Return(BaseModel):
     reason: Text = "by hand"
 
 
-class Promotion(BaseModel):
+class Promotion(Body):
     model_config = ConfigDict(extra="forbid")
 
     reason: Text = "by hand"

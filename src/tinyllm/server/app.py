@@ -3,7 +3,6 @@
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -25,7 +24,7 @@ from tinyllm.server.faults import BadParameter, of_http, of_ours, of_surprise
 from tinyllm.server.ledger import Ledger
 from tinyllm.server.live import TOPICS, Live
 from tinyllm.server.mcp import McpEndpoint, McpTools
-from tinyllm.server.messages import Chat, parsed
+from tinyllm.server.messages import Body, Chat, parsed
 from tinyllm.server.metrics import MEDIA, Gauges, Labels, Metrics
 from tinyllm.server.operations import EVENTS, LINES, Operation, described
 from tinyllm.server.responses import Ask, read_response
@@ -33,7 +32,7 @@ from tinyllm.server.service import Service
 from tinyllm.types import JSON
 
 
-class Named(BaseModel):
+class Named(Body):
     """How Ollama's clients name a model that they want to see."""
 
     model: str = ""

@@ -7,12 +7,12 @@ know nothing. The same text gives the same vector on every machine.
 import base64
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from tinyllm.routing import features
 from tinyllm.server.faults import BadParameter
-from tinyllm.server.messages import parsed
+from tinyllm.server.messages import Body, parsed
 
 MODEL = "hashed-ngrams"
 DIMENSIONS = 1024
@@ -21,7 +21,7 @@ _PART = 4000  # characters that `features` looks at
 _MOST = 200_000  # characters of all texts
 
 
-class Embeddings(BaseModel):
+class Embeddings(Body):
     input: str | list[str] = Field(min_length=1)
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int = Field(default=DIMENSIONS, ge=16, le=4096)

@@ -22,7 +22,7 @@ from tinyllm.server.access import Caller
 from tinyllm.server.admin import Feedback, keep_feedback
 from tinyllm.server.admission import Admission
 from tinyllm.server.answer import of_reply
-from tinyllm.server.messages import parsed
+from tinyllm.server.messages import Body, parsed
 from tinyllm.server.service import Service
 from tinyllm.types import JSON, Message, Request
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
 
 
-class Question(BaseModel):
+class Question(Body):
     """A question to the network; those of one `session` belong together."""
 
     model_config = ConfigDict(extra="forbid")

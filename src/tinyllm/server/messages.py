@@ -15,10 +15,18 @@ from tinyllm.server.background import is_background
 from tinyllm.server.faults import BadParameter
 from tinyllm.types import JSON, Message, Request, Role, SamplingWish, ToolCall, ToolChoice, ToolSpec
 
-B = TypeVar("B", bound=BaseModel)
-
 MOST_CHOICES = 8
 _SCHEMA = 100_000  # characters of a schema
+
+
+class Body(BaseModel):
+    """The whole body of a request."""
+
+    # Or pydantic keeps 16,384 short texts that it has read: users' words, and memory that grows for hours.
+    model_config = ConfigDict(cache_strings="keys")
+
+
+B = TypeVar("B", bound=Body)
 
 
 class Part(BaseModel):
@@ -71,7 +79,7 @@ class Extra(BaseModel):
     learn: bool | None = None
 
 
-class Wishes(BaseModel):
+class Wishes(Body):
     """What chat and plain completion have in common."""
 
     model: str = ""

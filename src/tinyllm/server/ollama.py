@@ -15,6 +15,7 @@ from tinyllm.server.answer import Answer
 from tinyllm.server.endpoint import Job
 from tinyllm.server.faults import BadParameter, told
 from tinyllm.server.messages import (
+    Body,
     Extra,
     Tool,
     Turn,
@@ -40,7 +41,7 @@ class Options(BaseModel):
     stop: str | list[str] | None = None
 
 
-class Asked(BaseModel):
+class Asked(Body):
     """What both paths have in common. Ollama streams unless it is told not to."""
 
     model: str = ""

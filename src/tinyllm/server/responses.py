@@ -18,6 +18,7 @@ from tinyllm.server.chat import EVENT_STREAM, call_of
 from tinyllm.server.endpoint import Job
 from tinyllm.server.faults import BadParameter, body_of
 from tinyllm.server.messages import (
+    Body,
     Call,
     Extra,
     Function,
@@ -57,7 +58,7 @@ class Form(BaseModel):
     format: dict[str, Any] | None = None
 
 
-class Ask(BaseModel):
+class Ask(Body):
     model: str = ""
     input: str | list[Item]
     instructions: str | None = None
