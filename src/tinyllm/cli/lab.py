@@ -101,7 +101,9 @@ def run(
 
 
 @lab.command(short_help="One dial: a chat model of your own, from text to talk.")
-@click.option("--depth", type=int, required=True, help="Layers; everything else follows. 4: ten minutes.")
+@click.option(
+    "--depth", type=int, required=True, help="Layers; all else follows. 2: five minutes of one core."
+)
 @click.option("--out", type=_OUT, help="Default: runs/pipeline-DEPTH.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same model.")
 @click.option(
@@ -119,10 +121,10 @@ def pipeline(
     fresh: bool,
     as_json: bool,
 ) -> None:
-    """Example: tinyllm lab pipeline --depth 4
+    """Example: tinyllm lab pipeline --depth 2
 
     Tokenizer, pre-training, mid-training, fine-tuning, reinforcement learning, evaluation, and a model to talk
-    to: `tinyllm lab chat runs/pipeline-4`. Started again, it goes on where it was stopped.
+    to: `tinyllm lab chat runs/pipeline-2`. Started again, it goes on where it was stopped.
     """
     with _lab(), _bars() as told:
         from tinyllm.lab.folder import Folder
@@ -234,7 +236,7 @@ def _sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_sampling_options
 def chat(name: str, length: int, **drawing: Any) -> None:
-    """Example: tinyllm lab chat runs/pipeline-4
+    """Example: tinyllm lab chat runs/pipeline-2
 
     Each line that you type, or that a file brings, is a question to a model of `lab pipeline`. To a model of the
     runs `names-*` or `shakespeare-gpt` it is the beginning of a text; an empty one lets the model begin.

@@ -1,6 +1,6 @@
 """The dial: every choice of the pipeline from one number, the depth, each with its reason.
 
-What the reasons lean on is measured (docs/log.md). Knows nothing about how a stage works.
+Knows nothing about how a stage works.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def settings(depth: int) -> dict[str, Setting]:
     """Every setting of the pipeline at `depth`, by name. Raises RequestError for a depth that cannot work."""
     if not 1 <= depth <= DEEPEST:
         raise RequestError(
-            f"--depth {depth} cannot be built here", hint=f"1 to {DEEPEST}; 4 takes about ten minutes"
+            f"--depth {depth} cannot be built here", hint=f"1 to {DEEPEST}; 2 takes five minutes of one core"
         )
     width = 32 * depth
     return {
@@ -34,7 +34,7 @@ def settings(depth: int) -> dict[str, Setting]:
         "context": Setting(192, "tokens; the longest turn, a story with its call and reply, has about 150"),
         "vocab": Setting(1024, "tokens; more of them would cost a small model more than all its layers"),
         "batch": Setting(16, "windows of text at once: many small steps, since time is what is short"),
-        "optimizer": Setting("muon", "measured beside adamw at each one's best rate"),
+        "optimizer": Setting("muon", "of matrices; adamw trains the rest, or with optimizer=adamw all"),
         "lr": Setting(
             round(16e-3 / depth, 5), "of every stage but the last: high, or copying is not found in time"
         ),
@@ -48,8 +48,8 @@ def settings(depth: int) -> dict[str, Setting]:
         ),
         "finetune_batch": Setting(32, "turns, which are shorter than windows"),
         "demonstrations": Setting(300, "stories with their sums written out: those are what is dear"),
-        "reinforce_steps": Setting(60, "until it grows slowly"),
-        "reinforce_lr": Setting(3e-4, "small: at 1e-3 a few hundred chance answers undo what was learned"),
+        "reinforce_steps": Setting(60, "two minutes of one core at depth 2"),
+        "reinforce_lr": Setting(3e-4, "small: at 1e-3 chance answers undo what was learned"),
         "prompts": Setting(32, "questions a step"),
         "group": Setting(8, "answers to each: the baseline is their mean"),
         "tested": Setting(400, "held-out questions of each kind: intervals of at most 5 points to each side"),
