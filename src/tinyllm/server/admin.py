@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,7 +30,7 @@ _LIMIT = {"type": "number", "minimum": 1, "maximum": MOST_ROWS, "default": 20}
 _SINCE = {"since": {"type": "number", "minimum": 0, "maximum": 1e12, "default": 0}}
 _ALL = {"all": {"type": "string", "description": "Given at all, the settled ones come too."}}
 
-B = TypeVar("B", bound=BaseModel)
+B = TypeVar("B", bound=Body)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 
