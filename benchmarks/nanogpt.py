@@ -28,7 +28,7 @@ from tinyllm.lab.folder import machine
 from tinyllm.lab.letters import encoded_plays
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.runs.plays import windows
-from tinyllm.lab.train import Settings, train
+from tinyllm.lab.train import Example, Settings, train
 from tinyllm.settings import read_settings
 
 OUT = Path(__file__).with_suffix(".json")
@@ -76,9 +76,12 @@ class Theirs:
             self.step += 1
         return time.process_time() - start
 
+    def feed(self, examples: Sequence[Example]) -> None:
+        """What it trains on next."""
+        self.batches = zip(*[iter([example.ids for example in examples])] * BATCH, strict=False)
+
     def _epoch(self, learn: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-        drawn = [example.ids for example in windows(learn, SHAPE["block_size"], 0, self.step)]
-        self.batches = zip(*[iter(drawn)] * BATCH, strict=False)
+        self.feed(windows(learn, SHAPE["block_size"], 0, self.step))
         return next(self.batches)
 
     def _rate(self) -> float:
@@ -117,10 +120,12 @@ def measure(
     racer = ours(len(letters), ffn="mlp", norm="layer", position="learned")
     their_speed, our_speed = list[float](), list[float]()
     rival = Theirs(theirs(path), len(letters), rounds * pace)
-    for _ in range(rounds):
+    for turn in range(rounds):
+        drawn = windows(learn, SHAPE["block_size"], 0, turn)[: pace * BATCH]
+        rival.feed(drawn)
         their_speed.append(pace * tokens / rival.train(learn, pace))
         start = time.process_time()
-        train(racer, examples, plain)
+        train(racer, drawn, plain)
         our_speed.append(pace * tokens / (time.process_time() - start))
 
     rival = Theirs(theirs(path), len(letters), steps)
