@@ -174,7 +174,7 @@ async def test_a_next_expansion_adds_to_the_router_and_leaves_other_specialists_
     (first,) = await grow(head, await traffic(bench, head, "add", REFUSE, "reverse"))
     async with bench.open(first.graph, first.files):
         pass
-    (second,) = await grow(first.graph, await traffic(bench, first.graph, "add", REFUSE, "reverse", "gcd"))
+    second, anew = await grow(first.graph, await traffic(bench, first.graph, "add", REFUSE, "reverse", "gcd"))
     assert sorted(second.graph.nodes) == [
         "entry",
         "exit",
@@ -187,6 +187,9 @@ async def test_a_next_expansion_adds_to_the_router_and_leaves_other_specialists_
     assert second.graph.nodes["grown-text"] == first.graph.nodes["grown-text"]
     assert second.graph.models["grown"] != first.graph.models["grown"]
     assert len(second.files) == 2  # the new specialist and the router
+    assert anew.graph.nodes == second.graph.nodes and len(anew.files) == 3
+    assert anew.graph.models["grown-text"] != first.graph.models["grown-text"]
+    assert anew.reason == f"{second.reason}; grown-text is trained anew"
 
 
 async def test_more_of_a_tool_s_kinds_join_its_specialist(bench: LearnedBench) -> None:

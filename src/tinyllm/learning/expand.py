@@ -5,8 +5,9 @@
 
 The way there was stays a choice, and takes over what a new specialist refuses. A specialist is of one tool:
 kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation),
-and what day one knows of that tool is rehearsed, so that it need not be learned again. Nodes that were not grown,
-and specialists of other tools, stay as they are, bit for bit.
+and what day one knows of that tool is rehearsed, so that it need not be learned again. Nodes that were not grown
+stay as they are, bit for bit, and so do the specialists of other tools, but for a rival that trains these anew, too:
+what they answered since shows more ways to ask.
 """
 
 from collections import Counter, defaultdict
@@ -33,7 +34,8 @@ Rehearsal = Callable[[], Sequence[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Proposes specialists for what fails: all at once and, as a rival, the one for what fails most.
+    """Proposes specialists for what fails: all at once and, as rivals, the one for what fails most, and all with
+    the old ones trained anew.
 
     `ops` are the operations that readers may learn, of these `tools`.
     """
@@ -54,7 +56,8 @@ class Expansion:
         wanted = [tool for tool, count in many.most_common() if count >= FEWEST]
         if not wanted or len(successors(findings.head.nodes[findings.head.entry])) != 1:
             return []
-        rivals = [wanted] if len(wanted) == 1 else [wanted, wanted[:1]]
+        old = [tool for tool in self.tools if _name(tool) in findings.head.nodes and tool not in wanted]
+        rivals = [wanted, *([wanted[:1]] if len(wanted) > 1 else []), *([[*wanted, *old]] if old else [])]
         return [self._grown(findings, {tool: new[tool] for tool in tools}) for tools in rivals]
 
     def _grown(self, findings: Findings, new: Mapping[str, Sequence[Target]]) -> Proposal:
@@ -69,6 +72,8 @@ class Expansion:
         trained: dict[str, Trained] = {}
         for tool in new:
             name = _name(tool)
+            if len(kinds[name]) < FEWEST:
+                continue
             others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
             rehearsed = [(slots, call if route == name else REFUSE) for route, slots, call in known]
             trained[name] = train_reader(kinds[name], others, self.ops, rehearsed=rehearsed, seed=seed)
@@ -90,7 +95,10 @@ class Expansion:
             Counter(node_of(target.item.trace) for one in new.values() for target in one).most_common(1)[0][
                 0
             ],
-            "; ".join(_reason(tool, targets) for tool, targets in new.items()),
+            "; ".join(_reason(tool, targets) for tool, targets in new.items() if targets)
+            + "".join(
+                f"; {_name(tool)} is trained anew" for tool in new if not new[tool] and _name(tool) in trained
+            ),
             put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
             files={one.sha256: one.data for one in trained.values()},
             macs=sum(one.macs for one in trained.values()),
