@@ -141,6 +141,16 @@ def test_held_out_questions_are_never_drawn_for_training(draw):
     assert draw(Random(1), True) == draw(Random(1), True)
 
 
+def test_numbers_that_are_held_out_are_in_no_sum_of_training() -> None:
+    def small(held: bool) -> set[tuple[str, ...]]:
+        drawn = (questions.sums(Random(seed), held).sum or "" for seed in range(3_000))
+        pairs = (tuple(re.findall(r"\d+", sum)[:2]) for sum in drawn)
+        return {pair for pair in pairs if len("".join(pair)) == 2 and pair[1] != "2"}
+
+    learned, held = small(False), small(True)
+    assert len(learned) > 10 and len(held) > 5 and not learned & held
+
+
 def test_a_question_has_the_numbers_of_its_sum():
     for seed in range(200):
         for draw in (questions.sums, questions.stories):
