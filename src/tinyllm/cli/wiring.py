@@ -246,11 +246,10 @@ async def open_learning(
     from tinyllm.learning.right import Right
     from tinyllm.learning.weights import Weights
     from tinyllm.starter.catalogue import CATALOGUE
-    from tinyllm.starter.corpus import rehearsal
 
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
     proposers: list[Proposer] = [
-        Expansion(CATALOGUE, tools, rehearsal),
+        Expansion(CATALOGUE, tools),
         Grants(CATALOGUE, tools),
         alternatives,
     ]
@@ -273,8 +272,8 @@ async def open_learning(
                 limit=limit,
                 read=partial(load_file, settings.network),
                 savers=[
-                    Hardening(CATALOGUE, tools, rehearsal),
-                    Merging(CATALOGUE, bench, right, rehearsal),
+                    Hardening(CATALOGUE, tools),
+                    Merging(CATALOGUE, bench, right),
                 ],
             )
             yield Learning(learner, wired.engine.run, graders, sandbox())
