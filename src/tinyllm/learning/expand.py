@@ -5,9 +5,9 @@
 
 The way there was stays a choice, and takes over what a new specialist refuses. A specialist is of one tool:
 kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation),
-and what day one knows of that tool is rehearsed, so that it need not be learned again. Nodes that were not grown
-stay as they are, bit for bit, and so do the specialists of other tools, but for a rival that trains these anew, too:
-what they answered since shows more ways to ask.
+and it rehearses what day one knows of that tool where a rehearsal is given. Nodes that were not grown stay as they
+are, bit for bit, and so do the specialists of other tools, but for a rival that trains these anew, too: what they
+answered since shows more ways to ask.
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +37,8 @@ class Expansion:
     """Proposes specialists for what fails: all at once and, as rivals, the one for what fails most, and all with
     the old ones trained anew.
 
-    `ops` are the operations that readers may learn, of these `tools`.
+    `ops` are the operations that readers may learn, of these `tools`. A `rehearsal` pays where new specialists
+    read better than the readers of day one.
     """
 
     ops: Ops
@@ -68,7 +69,7 @@ class Expansion:
         kinds = self._known(findings.items, routes)
         for tool, targets in new.items():
             kinds.setdefault(_name(tool), []).extend((target.slots, target.call) for target in targets)
-        known = by_route(self.rehearsal(), kinds, self.ops)
+        known = _by_route(self.rehearsal(), kinds, self.ops)
         trained: dict[str, Trained] = {}
         for tool in new:
             name = _name(tool)
@@ -118,7 +119,7 @@ class Expansion:
         return known
 
 
-def by_route(examples: Iterable[Example], routes: Collection[str], ops: Ops) -> list[tuple[str, Slots, str]]:
+def _by_route(examples: Iterable[Example], routes: Collection[str], ops: Ops) -> list[tuple[str, Slots, str]]:
     """Examples with the route of the specialist that has their tool, or that of what there was before."""
     named = ((_name(ops[call.split()[0]].tool), slots, call) for slots, call in examples)
     return [(name if name in routes else BEFORE, slots, call) for name, slots, call in named]

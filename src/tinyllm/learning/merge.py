@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from tinyllm.errors import GraphError
 from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, redirect, unrouted
-from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, Rehearsal, by_route, call_made, learned
+from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, call_made, learned
 from tinyllm.learning.items import Item
 from tinyllm.learning.proposal import READERS, Bench, Findings, Proposal
 from tinyllm.learning.specialist import train_reader, train_router
 from tinyllm.learning.tryout import AT_A_TIME, Right
-from tinyllm.slots import REFUSE, Ops, Slots, find
+from tinyllm.slots import Ops, Slots, find
 
 SEEN = 20  # requests that each twin must have had
 ASKED = 25  # of them, that the other is asked
@@ -52,7 +52,6 @@ class Merging:
     ops: Ops
     bench: Bench
     right: Right
-    rehearsal: Rehearsal = tuple
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         pairs = sorted(_twins(findings), key=lambda twins: -sum(map(len, twins.answered)))[:PAIRS]
@@ -116,14 +115,8 @@ class Merging:
         if len(calls) < FEWEST or gone in head.protected:
             return []
         others = [slots for route, own in asked.items() if route != label for slots in own]
-        known = [
-            (label if route == other else route, slots, call)
-            for route, slots, call in by_route(self.rehearsal(), {*asked, other}, self.ops)
-        ]
-        own = [(slots, call if route == label else REFUSE) for route, slots, call in known]
-        reader = train_reader(calls, others, self.ops, rehearsed=own, seed=findings.seed)
-        asked_before = [(slots, route) for route, slots, _ in known]
-        front = train_router(asked, rehearsed=asked_before, seed=findings.seed)
+        reader = train_reader(calls, others, self.ops, seed=findings.seed)
+        front = train_router(asked, seed=findings.seed)
         spec, gone_spec = head.nodes[kept], head.nodes[gone]
         assert isinstance(spec, Specialist) and isinstance(gone_spec, Specialist)
         models = {**head.models, spec.model: learned(kept, reader), router.model: learned(GROWN, front)}
