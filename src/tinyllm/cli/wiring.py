@@ -248,11 +248,7 @@ async def open_learning(
     from tinyllm.starter.catalogue import CATALOGUE
 
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
-    proposers: list[Proposer] = [
-        Expansion(CATALOGUE, tools),
-        Grants(CATALOGUE, tools),
-        alternatives,
-    ]
+    proposers: list[Proposer] = [Expansion(CATALOGUE, tools), Grants(CATALOGUE, tools), alternatives]
     writers = workshop_of(settings.network, settings)
     if author := settings.judge or settings.larger:
         proposers.append(Writer(partial(complete, writers.model("writer", author))))
@@ -271,10 +267,7 @@ async def open_learning(
                 seed=seed,
                 limit=limit,
                 read=partial(load_file, settings.network),
-                savers=[
-                    Hardening(CATALOGUE, tools),
-                    Merging(CATALOGUE, bench, right),
-                ],
+                savers=[Hardening(CATALOGUE, tools), Merging(CATALOGUE, bench, right)],
             )
             yield Learning(learner, wired.engine.run, graders, sandbox())
     finally:

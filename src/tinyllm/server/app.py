@@ -1,15 +1,14 @@
 """The paths of the server, joined into one ASGI application."""
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from tinyllm.errors import BackendBusy, NotFound, TinyLLMError
 from tinyllm.events import Event
@@ -156,20 +155,7 @@ def build_app(service: Service, access: Access, *, started: float) -> ASGIApp:
         Route("/mcp", McpEndpoint(tools), methods=["POST"]),
     ]
     handlers = {TinyLLMError: of_ours, HTTPException: of_http, Exception: of_surprise}
-    app = Starlette(routes=routes, exception_handlers=handlers)
-    asked = {each.path: each.endpoint for each in operations if isinstance(each.endpoint, Endpoint)}
-    return Guard(_shortcut(app, asked), access, ledger)
-
-
-def _shortcut(app: ASGIApp, asked: Mapping[str, ASGIApp]) -> ASGIApp:
-    """The application, with a way around its routing for questions: it costs as much as reading one."""
-    ways = {path: ServerErrorMiddleware(endpoint, handler=of_surprise) for path, endpoint in asked.items()}
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        way = ways.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        await (way or app)(scope, receive, send)
-
-    return call
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), access, ledger)
 
 
 def model_of(name: str, started: float) -> dict[str, JSON]:

@@ -18,7 +18,6 @@ from tinyllm.errors import RequestTooLarge, TinyLLMError
 from tinyllm.server.access import Caller
 from tinyllm.server.admission import Admission
 from tinyllm.server.answer import Answer, broken_by, of_event, of_reply
-from tinyllm.server.faults import response_of
 from tinyllm.server.service import Service
 from tinyllm.types import Request
 
@@ -110,8 +109,6 @@ class Endpoint:
                 await self._whole(job, receive, send)
         except ClientDisconnect:
             return  # nobody is there to be told
-        except TinyLLMError as error:
-            await response_of(error, scope["path"])(scope, receive, send)
 
     async def _whole(self, job: Job, receive: Receive, send: Send) -> None:
         run = self.service.engine.run
