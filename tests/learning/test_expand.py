@@ -167,14 +167,14 @@ async def test_what_failed_is_answered_and_what_was_answered_still_is(bench: Lea
     assert {node_of(item.trace) for item in after if item.request.text.startswith("write")} == {"grown-text"}
 
 
-async def test_a_next_expansion_adds_to_the_router_and_leaves_other_specialists_alone(
+async def test_a_next_expansion_trains_the_others_anew_and_its_rival_leaves_them_alone(
     bench: LearnedBench,
 ) -> None:
     head = day_one(bench)
     (first,) = await grow(head, await traffic(bench, head, "add", REFUSE, "reverse"))
     async with bench.open(first.graph, first.files):
         pass
-    second, anew = await grow(first.graph, await traffic(bench, first.graph, "add", REFUSE, "reverse", "gcd"))
+    anew, second = await grow(first.graph, await traffic(bench, first.graph, "add", REFUSE, "reverse", "gcd"))
     assert sorted(second.graph.nodes) == [
         "entry",
         "exit",

@@ -68,6 +68,17 @@ def test_the_rival_that_gains_most_wins_and_of_equals_the_cheapest() -> None:
     assert set(json.loads(json.dumps(result.evidence))) == set(rivals)
 
 
+def test_rivals_within_a_standard_error_are_equals_and_of_equal_cost_the_first_wins() -> None:
+    # 18 of 52 gain on balance, with an error of 3.9 pairs.
+    most = outcome(20, 2, 30, cost=1.5)
+    near, same, far = (
+        outcome(gains, 2, 50 - gains, cost=cost) for gains, cost in ((17, 1.2), (18, 1.19), (14, 1))
+    )
+    assert contest({"most": most, "far": far}, Ledger(), RULES).winner == "most"
+    assert contest({"most": most, "near": near, "same": same, "far": far}, Ledger(), RULES).winner == "near"
+    assert contest({"same": same, "near": near}, Ledger(), RULES).winner == "same"
+
+
 def test_a_rival_that_breaks_a_protected_slice_or_gains_nothing_does_not_compete() -> None:
     rivals = {"split": Outcome.of([*pairs(30, 0, 0, "dates"), *pairs(0, 3, 37, "units")])}
     assert contest(rivals, Ledger(), RULES).winner == "split"

@@ -82,7 +82,9 @@ def test_those_beyond_the_line_are_told_to_come_again(narrow: Running) -> None:
         next(iter(first))
         with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port or 0)) as second:
             second.sendall(raw(ask("hello, in line", stream=True)))
+            give_up = time.monotonic() + 10
             while "tinyllm_waiting 1" not in httpx.get(f"{narrow.url}/metrics").text:
+                assert time.monotonic() < give_up
                 time.sleep(0.02)
             with pytest.raises(openai.RateLimitError) as refused:
                 client.chat.completions.create(model="pair", messages=[{"role": "user", "content": "hello"}])

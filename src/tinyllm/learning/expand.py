@@ -6,8 +6,8 @@
 The way there was stays a choice, and takes over what a new specialist refuses. A specialist is of one tool:
 kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation),
 and it rehearses what day one knows of that tool where a rehearsal is given. Nodes that were not grown stay as they
-are, bit for bit, and so do the specialists of other tools, but for a rival that trains these anew, too: what they
-answered since shows more ways to ask.
+are, bit for bit. The specialists of other tools are trained anew, since what they answered meanwhile shows more
+ways to ask; a rival that leaves them alone stands beside.
 """
 
 from collections import Counter, defaultdict
@@ -34,8 +34,8 @@ Rehearsal = Callable[[], Sequence[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Proposes specialists for what fails: all at once and, as rivals, the one for what fails most, and all with
-    the old ones trained anew.
+    """Proposes specialists for all that fails, with the old ones trained anew, and as a rival the one for what
+    fails most, with the old ones as they are.
 
     `ops` are the operations that readers may learn, of these `tools`. A `rehearsal` pays where new specialists
     read better than the readers of day one.
@@ -58,26 +58,27 @@ class Expansion:
         if not wanted or len(successors(findings.head.nodes[findings.head.entry])) != 1:
             return []
         old = [tool for tool in self.tools if _name(tool) in findings.head.nodes and tool not in wanted]
-        rivals = [wanted, *([wanted[:1]] if len(wanted) > 1 else []), *([[*wanted, *old]] if old else [])]
+        rivals = [[*wanted, *old], *([wanted[:1]] if len(wanted) + len(old) > 1 else [])]
         return [self._grown(findings, {tool: new[tool] for tool in tools}) for tools in rivals]
 
     def _grown(self, findings: Findings, new: Mapping[str, Sequence[Target]]) -> Proposal:
         """The head with a specialist for each of these tools, a new one or an old one trained again."""
         head, seed = findings.head, findings.seed
         routes, nodes = front(head)
-        before = routes[BEFORE].to
-        kinds = self._known(findings.items, routes)
+        before, rehearsed = routes[BEFORE].to, self.rehearsal()
+        tools = {self._tool(call) for _, call in rehearsed} & {*new}
+        kinds = self._known(findings.items, routes, tools)
         for tool, targets in new.items():
             kinds.setdefault(_name(tool), []).extend((target.slots, target.call) for target in targets)
-        known = _by_route(self.rehearsal(), kinds, self.ops)
+        known = self._by_route(rehearsed, kinds)
         trained: dict[str, Trained] = {}
         for tool in new:
             name = _name(tool)
             if len(kinds[name]) < FEWEST:
                 continue
             others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
-            rehearsed = [(slots, call if route == name else REFUSE) for route, slots, call in known]
-            trained[name] = train_reader(kinds[name], others, self.ops, rehearsed=rehearsed, seed=seed)
+            again = [(slots, call if route == name else REFUSE) for route, slots, call in known]
+            trained[name] = train_reader(kinds[name], others, self.ops, rehearsed=again, seed=seed)
             done = sorted({call.split()[0] for _, call in kinds[name]})
             routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
             nodes[name] = Specialist(
@@ -105,24 +106,32 @@ class Expansion:
             macs=sum(one.macs for one in trained.values()),
         )
 
-    def _known(self, items: Iterable[Item], routes: Iterable[str]) -> dict[str, list[Example]]:
-        """What the head answers rightly, by the route that it takes, with the call that a specialist made; what is
-        to be refused goes the old way."""
-        known: dict[str, list[Example]] = {route: [] for route in routes}
+    def _known(
+        self, items: Iterable[Item], routes: Iterable[str], rehearsed: Collection[str]
+    ) -> dict[str, list[Example]]:
+        """What the head answers rightly, by the route that it takes, with the call that it rests on. A specialist
+        of a `rehearsed` tool takes over what others answered with it; the rest, and what is to be refused, goes
+        the old way."""
+        known: dict[str, list[Example]] = {route: [] for route in (*routes, *map(_name, rehearsed))}
         for item in items:
             node, slots = node_of(item.trace), find(item.request.text)
+            call = call_made(item, slots, self.ops) if item.passed else None
+            if call is not None and (tool := self._tool(call)) in rehearsed:
+                node = _name(tool)
             if item.passed and node in known:
-                if (call := call_made(item, slots, self.ops)) is not None:
+                if call is not None:
                     known[node].append((slots, call))
             elif item.passed or (item.reference == REFUSED and item.by is None):
                 known[BEFORE].append((slots, REFUSE))
         return known
 
+    def _by_route(self, examples: Iterable[Example], routes: Collection[str]) -> list[tuple[str, Slots, str]]:
+        """Examples with the route of the specialist that has their tool, or that of what there was before."""
+        named = ((_name(self._tool(call)), slots, call) for slots, call in examples)
+        return [(name if name in routes else BEFORE, slots, call) for name, slots, call in named]
 
-def _by_route(examples: Iterable[Example], routes: Collection[str], ops: Ops) -> list[tuple[str, Slots, str]]:
-    """Examples with the route of the specialist that has their tool, or that of what there was before."""
-    named = ((_name(ops[call.split()[0]].tool), slots, call) for slots, call in examples)
-    return [(name if name in routes else BEFORE, slots, call) for name, slots, call in named]
+    def _tool(self, call: str) -> str:
+        return self.ops[call.split()[0]].tool
 
 
 def call_made(item: Item, slots: Slots, ops: Ops) -> str | None:

@@ -66,7 +66,9 @@ class Verdict:
 
 
 def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Contest:
-    """The rival that gains most on select under the cost cap that holds for all; of equals the cheapest.
+    """The rival that gains most on select under the cost cap that holds for all. Of those within one standard
+    error of it (Breiman et al. 1984, Classification and Regression Trees) the cheapest wins, and where that is the
+    same to a tenth the first.
 
     Where changes are to save, the cheapest that loses less than the margin; of equals the one that gains most.
     """
@@ -83,8 +85,7 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
     if not able:
         reason = ". ".join(f"{name}: {'; '.join(found)}" for name, found in faults.items())
         return Contest(None, 0, 0, f"no rival meets confirm. {reason}", evidence)
-    order = {name: (rivals[name].tally.gain, -rivals[name].cost_after) for name in able}
-    winner = max(able, key=lambda name: order[name][::-1] if rules.margin else order[name])
+    winner = (_cheapest if rules.margin else _best)({name: rivals[name] for name in able})
     tally = rivals[winner].tally
     # A large gain needs few pairs. The winner's own figure is a little flattered by having won; what that costs
     # is power, not honesty, and waiting for the lower end of its interval would cost more.
@@ -92,6 +93,18 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
     flips = max(tally.flips, gain, 1 / tally.pairs)
     needed = required_pairs(_one_look(rules), gain, flips, ledger.next_level, rules.power)
     return Contest(winner, needed, 0, f"{winner} wins on select: {_words(tally)}", evidence)
+
+
+def _cheapest(able: Mapping[str, Outcome]) -> str:
+    return min(able, key=lambda name: (able[name].cost_after, -able[name].tally.gain))
+
+
+def _best(able: Mapping[str, Outcome]) -> str:
+    most = max((outcome.tally for outcome in able.values()), key=lambda tally: tally.gain)
+    error = math.sqrt((most.flips - most.gain**2) / most.pairs)
+    equals = {name: one.cost_after for name, one in able.items() if one.tally.gain >= most.gain - error}
+    least = min(equals.values()) or 1.0
+    return min(equals, key=lambda name: round(equals[name] / least, 1))
 
 
 def _one_look(rules: Rules) -> Test:
