@@ -20,6 +20,7 @@ from tinyllm.errors import ModelFileError, RequestError
 from tinyllm.lab import data, export
 from tinyllm.lab.folder import Folder, card, metrics
 from tinyllm.lab.generate import likeliest
+from tinyllm.lab.letters import share_interval
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.pipeline import calculator, dial, questions, reinforce, report, stages, talk, texts
 from tinyllm.lab.pipeline.questions import Question
@@ -134,30 +135,33 @@ def test_the_network_s_calculator_says_the_same(sum):
 
 
 @pytest.mark.parametrize("draw", [questions.sums, questions.stories, questions.talk])
-def test_held_out_questions_are_never_drawn_for_training(draw):
-    learned = {draw(Random(seed), False).text for seed in range(300)}
-    held = {draw(Random(seed), True).text for seed in range(300)}
-    assert len(learned) > 30 and len(held) > 5 and not learned & held
-    assert draw(Random(1), True) == draw(Random(1), True)
+def test_no_question_is_in_two_parts(draw):
+    learned, tried, judged = (
+        {draw(Random(seed), part).text for seed in range(300)} for part in ("train", "dev", "test")
+    )
+    assert len(learned) > 30 and len(tried) > 5 and len(judged) > 5
+    assert not learned & tried and not learned & judged and not tried & judged
+    assert draw(Random(1), "test") == draw(Random(1), "test")
 
 
-def test_numbers_that_are_held_out_are_in_no_sum_of_training() -> None:
-    def small(held: bool) -> set[tuple[str, ...]]:
-        drawn = (questions.sums(Random(seed), held).sum or "" for seed in range(3_000))
+def test_no_numbers_are_in_sums_of_two_parts() -> None:
+    def small(part: questions.Part) -> set[tuple[str, ...]]:
+        drawn = (questions.sums(Random(seed), part).sum or "" for seed in range(1_000))
         pairs = (tuple(re.findall(r"\d+", sum)[:2]) for sum in drawn)
         return {pair for pair in pairs if len("".join(pair)) == 2 and pair[1] != "2"}
 
-    learned, held = small(False), small(True)
-    assert len(learned) > 10 and len(held) > 5 and not learned & held
+    learned, tried, judged = small("train"), small("dev"), small("test")
+    assert len(learned) > 5 and tried and judged
+    assert not learned & tried and not learned & judged and not tried & judged
 
 
 def test_a_question_has_the_numbers_of_its_sum():
     for seed in range(200):
         for draw in (questions.sums, questions.stories):
-            question = draw(Random(seed), False)
+            question = draw(Random(seed), "train")
             said, summed = (set(re.findall(r"\d+", text)) for text in (question.text, question.sum))
             assert summed - {"2", "100"} <= said
-    assert questions.talk(Random(0), False).sum is None
+    assert questions.talk(Random(0), "train").sum is None
 
 
 # --- conversations
@@ -249,43 +253,61 @@ def test_what_is_rewarded(sum, said, right):
 # --- reinforcement
 
 
-def bandit(keep, told=lambda *_: None, steps=12, reward=None):
-    """A model that is rewarded for the token 3 after the token 1, and for 4 after 2."""
-    torch.manual_seed(0)
-    model = Model(Config(6, width=16, layers=1, heads=1, groups=1, hidden=16, context=4))
-    settings = reinforce.Settings(steps, lr=1e-2, group=64, optimizer="adamw", longest=1)
-    prompts = [([1], 3), ([2], 4)]
-    reward = reward or (lambda wanted, answer: float(answer == [wanted]))
-    made = reinforce.reinforce(model, lambda _: prompts, reward, settings, 5, told, keep, every=2)
-    return model, made
+@pytest.fixture
+def guessing(spoken, begin, monkeypatch):
+    """A folder, and a model that adds or multiplies by chance where only adding is right."""
+    asked, greeted = Question("3 and 4", "3 + 4"), Question("hi", None, "Hello!")
+    turns = [talk.example(spoken, one) for one in (asked, replace(asked, sum="3 * 4"), greeted)]
+    monkeypatch.setattr(talk, "LONGEST", 12)
+    monkeypatch.setattr(stages, "ROUND", 10)
+    monkeypatch.setattr(questions, "stories", lambda chance, part: asked)
+    monkeypatch.setattr(stages, "CALLS", {lambda chance, part: greeted: 1.0})
+
+    def make(name, told=None):
+        folder = begin(name, told)
+        folder.config |= {"demonstrations": 0, "prompts": 16, "reinforce_steps": 40, "reinforce_lr": 1e-2}
+        model = Model(Config(spoken.size, width=32, layers=2, heads=1, groups=1, hidden=32, context=192))
+        train(model, turns, Settings(steps=100, batch=3, lr=1e-2))
+        return folder, model
+
+    return make
 
 
-def test_what_is_rewarded_becomes_likelier(tmp_path):
-    model, made = bandit(tmp_path / "state.pt", steps=40)
-    odds = model(torch.tensor([[1], [2]]))[0][:, 0].softmax(-1)
-    assert odds[0, 3] > 0.8 and odds[1, 4] > 0.8
-    assert made.steps == 40 and made.reward > 0.7 and made.macs > 0
+def shares(folder):
+    return folder.curve("reinforce right", "share")[1]
 
 
-def test_answers_that_are_all_alike_teach_nothing(tmp_path):
-    model, _ = bandit(tmp_path / "state.pt", reward=lambda wanted, answer: 1.0)
-    fresh, _ = bandit(tmp_path / "other.pt", steps=1, reward=lambda wanted, answer: 0.0)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+def test_what_was_right_by_chance_is_learned(guessing, spoken):
+    folder, model = guessing("run")
+    stages.strengthen(folder, spoken, model)
+    first, *_, last = shares(folder)
+    assert first < 0.6 and last > 0.8
+    kept = folder.once("answers 0", dict)
+    assert kept["right"] and all(sum == "3 + 4" for _, sum in kept["right"])
 
 
-def test_a_killed_reinforcement_goes_on_to_the_same_weights(tmp_path):
-    def killed(step, *_):
-        if step == 5:
+def test_a_killed_reinforcement_goes_on_to_the_same_weights(guessing, spoken):
+    def killed(stage, step, *_):
+        if step == 14:  # in the second round
             raise KeyboardInterrupt
 
-    whole, _ = bandit(tmp_path / "whole.pt")
+    folder, whole = guessing("whole")
+    stages.strengthen(folder, spoken, whole)
     with pytest.raises(KeyboardInterrupt):
-        bandit(tmp_path / "state.pt", killed)
-    again, made = bandit(tmp_path / "state.pt")
-    assert made.steps == 12
+        folder, model = guessing("stopped", killed)
+        stages.strengthen(folder, spoken, model)
+    folder, again = guessing("stopped")
+    stages.strengthen(folder, spoken, again)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
-    with pytest.raises(ValueError, match="other settings"):
-        bandit(tmp_path / "state.pt", steps=13)
+
+
+def test_answers_that_are_right_are_kept_once_each():
+    torch.manual_seed(0)
+    model = Model(Config(6, width=16, layers=1, heads=1, groups=1, hidden=16, context=4))
+    found = reinforce.tried(model, [[1], [2]], lambda i, said: said == [3 + i], 64, 1, 5, seed=0)
+    assert found.right == [(0, (3,)), (1, (4,))] and 0 < found.share < 0.5
+    assert found.tokens <= 2 * 64 * 2
+    assert reinforce.tried(model, [[1]], lambda *_: False, 2, 1, 5, seed=0).right == []
 
 
 # --- the whole
@@ -325,14 +347,15 @@ def test_the_report_card_says_what_was_reached_and_what_it_took(begin):
     assert figures["bits_per_byte"] > 0 and figures["tested"] == 2
     page = (folder.path / "card.md").read_text(encoding="utf-8")
     assert "| pretrain |" in page and "stories: points gained" in page
-    assert {row["curve"] for row in metrics(folder.path)} == {f"{part} train" for part in PARTS[1:]}
+    curves = {row["curve"] for row in metrics(folder.path)}
+    assert curves == {"reinforce right", *(f"{part} train" for part in PARTS[1:])}
     assert (folder.path / "model" / "chat_template.jinja").exists()
 
 
 def test_gains_and_their_intervals():
     gain, (low, high) = report.paired([0, 0, 1, 1] * 25, [1, 0, 1, 1] * 25)
     assert gain == 0.25 and low == pytest.approx(0.165, abs=1e-3) and high == pytest.approx(0.335, abs=1e-3)
-    assert report.wilson([1] * 95 + [0] * 5) == pytest.approx([0.8882, 0.9785], abs=1e-4)
+    assert share_interval(0.95, 100) == pytest.approx([0.8882, 0.9785], abs=1e-4)
 
 
 def test_the_command_shows_every_setting_with_its_reason_and_ends_with_the_card(lab, sources):

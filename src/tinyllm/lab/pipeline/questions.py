@@ -1,7 +1,8 @@
-"""Questions that are drawn by chance: sums in words, stories that end in a sum, and what is no sum at all.
+"""Questions that are drawn by chance: sums in words, stories that end in a sum, what is no sum, numbers to repeat.
 
-A tenth of all wordings and a fifth of all numbers are held out: `held` draws have both from there, the others
-neither. Knows nothing about tokens or models.
+A tenth of all wordings and of all numbers is `test`, another tenth `dev`, the rest `train`; a draw has both from
+its own part, so that what one part taught cannot be known by heart in another. Knows nothing about tokens or
+models.
 """
 
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
+from typing import Literal
 
 from tinyllm.lab.pipeline import calculator
 
@@ -28,7 +30,8 @@ class Question:
         return None if self.sum is None else calculator.value(self.sum)
 
 
-Draw = Callable[[Random, bool], Question]
+Part = Literal["train", "dev", "test"]  # to learn from, to choose settings by, to judge by
+Draw = Callable[[Random, Part], Question]
 
 _OPENERS = (
     *("", "what is ", "what's ", "how much is ", "compute ", "calculate ", "work out ", "tell me ", "find "),
@@ -121,16 +124,17 @@ _TOPICS = (
 )
 
 
-def _is_held(what: object, share: int) -> bool:
-    """Whether `what` is among the one in `share` that are held out, always the same ones."""
-    return zlib.crc32(repr(what).encode()) % share == 0
+def _part(what: object) -> Part:
+    """The part that `what` belongs to, always the same one."""
+    tenth = zlib.crc32(repr(what).encode()) % 10
+    return "dev" if tenth == 0 else "test" if tenth == 1 else "train"
 
 
 def _number(chance: Random, digits: int) -> int:
     return chance.randint(2, 10 ** chance.randint(1, digits) - 1)
 
 
-def sums(chance: Random, held: bool) -> Question:
+def sums(chance: Random, part: Part) -> Question:
     """One operation in words, with numbers of up to six digits."""
     while True:
         sum, wording = chance.choice(_SUMS)
@@ -138,17 +142,17 @@ def sums(chance: Random, held: bool) -> Question:
         a, b = _number(chance, 6), _number(chance, 2 if "/" in sum or "*" in sum else 6)
         if "- " in sum:
             a, b = max(a, b), min(a, b)
-        if _is_held((opener, wording, closer), 10) == held and _is_held((a, b), 5) == held:
+        if _part((opener, wording, closer)) == _part((a, b)) == part:
             return Question((opener + wording + closer).format(a=a, b=b), sum.format(a=a, b=b))
 
 
-def stories(chance: Random, held: bool) -> Question:
+def stories(chance: Random, part: Part) -> Question:
     """Things that a person has, gets and gives away: two or more operations, and a result that is whole."""
     while True:
         start, end = chance.choice(_STARTS), chance.choice(list(_ENDS))
         events = chance.sample(list(_EVENTS), chance.choice((1, 2, 2)))
         numbers = [chance.randint(10, 999), *(chance.randint(2, 40) for _ in range(2 * len(events) + 1))]
-        if _is_held((start, *events, end), 10) != held or _is_held(numbers, 5) != held:
+        if not _part((start, *events, end)) == _part(numbers) == part:
             continue
         n, m = chance.sample(_PEOPLE.split(), 2)
         told = {"n": n, "m": m, "t": chance.choice(_THINGS.split()), "d": numbers[-1]}
@@ -162,7 +166,7 @@ def stories(chance: Random, held: bool) -> Question:
             return Question(" ".join((*texts, end.format(**told))), sum)
 
 
-def talk(chance: Random, held: bool) -> Question:
+def talk(chance: Random, part: Part) -> Question:
     """What is no sum: greetings, and questions that the model cannot answer, some of them with numbers."""
     while True:
         if chance.random() < 0.3:
@@ -172,11 +176,20 @@ def talk(chance: Random, held: bool) -> Question:
             x, y, z = chance.choice(_TOPICS), chance.randint(1000, 2030), chance.randint(1, 12)
             text, reply = chance.choice(_UNKNOWN).format(x=x, y=y, z=z), _REFUSAL
         text += chance.choice(("", "?", ".", " please", "!"))
-        if _is_held(text, 10) == held:
+        if _part(text) == part:
             return Question(text, None, reply)
 
 
-def mixture(chance: Random, held: bool, parts: Mapping[Draw, float]) -> Question:
+def copies(chance: Random, part: Part) -> Question:
+    """Numbers that are to be said again."""
+    while True:
+        numbers = [_number(chance, 6) for _ in range(chance.randint(1, 3))]
+        if _part(numbers) == part:
+            said = " ".join(map(str, numbers))
+            return Question(chance.choice(("", "say ", "repeat ", "copy ", "write ")) + said, None, said)
+
+
+def mixture(chance: Random, part: Part, parts: Mapping[Draw, float]) -> Question:
     """A question of one of the kinds in `parts`, each as likely as its weight says."""
     (draw,) = chance.choices(list(parts), list(parts.values()))
-    return draw(chance, held)
+    return draw(chance, part)

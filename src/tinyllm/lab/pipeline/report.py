@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tinyllm.lab.folder import Folder
+from tinyllm.lab.letters import share_interval
 
 STAGES = ("tokenizer", "pretrain", "midtrain", "finetune", "reinforce")
 
@@ -16,7 +17,7 @@ def finish(folder: Folder, before: Mapping[str, Any], after: Mapping[str, Any]) 
     for kind in ("sums", "replies", "stories", "talk"):
         for when, found in (("tuned", before), ("reinforced", after)):
             figures[f"{kind}_{when}"] = mean(found[kind])
-            figures[f"{kind}_{when}_interval"] = wilson(found[kind])
+            figures[f"{kind}_{when}_interval"] = share_interval(mean(found[kind]), len(found[kind]))
     figures["stories_gain"], figures["stories_gain_interval"] = paired(before["stories"], after["stories"])
     figures["tested"] = len(after["sums"])
     costs = {
@@ -40,13 +41,6 @@ def finish(folder: Folder, before: Mapping[str, Any], after: Mapping[str, Any]) 
 
 def mean(values: Sequence[int]) -> float:
     return sum(values) / len(values)
-
-
-def wilson(values: Sequence[int]) -> list[float]:
-    """The 95% interval of a share (Wilson 1927)."""
-    n, p, z = len(values), mean(values), 1.96
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return [(middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)]
 
 
 def paired(before: Sequence[int], after: Sequence[int]) -> tuple[float, list[float]]:

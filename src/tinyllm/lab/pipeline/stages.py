@@ -5,8 +5,7 @@ the folder (and not computed again), its weights as a checkpoint, its cost in CP
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -19,7 +18,7 @@ from tinyllm.lab.generate import likeliest
 from tinyllm.lab.letters import text_interval
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.pipeline import calculator, questions, reinforce, report, talk, texts
-from tinyllm.lab.pipeline.questions import Draw, Question
+from tinyllm.lab.pipeline.questions import Draw, Part, Question
 from tinyllm.lab.runs.plays import text_losses
 from tinyllm.lab.tokenizer import Tokenizer
 from tinyllm.lab.train import Card, Example, Examples, Settings, train
@@ -28,12 +27,11 @@ LOOKS = 10  # points of a curve
 EPOCH = 10  # batches that are drawn at once
 SHARES = {"plays": 0.4, "problems": 0.4, "sums": 0.2}  # of the windows of pre-training
 HELD = 60_000  # characters of each held-out text that are measured
-CALLS: Mapping[Draw, float] = {questions.sums: 0.75, questions.talk: 0.25}
-STORIES = 1 / 3  # of the turns of fine-tuning
+CALLS: Mapping[Draw, float] = {questions.sums: 0.7, questions.talk: 0.2, questions.copies: 0.1}
+STORIES = 1 / 10  # of the turns of fine-tuning
 EARLIER = 0.1  # of them have another turn before them
-POOL = 6  # times as many questions are drawn in reinforcement as are asked,
-ALIKE = 8  # so that as many can be of about one length
-REINFORCED: Mapping[Draw, float] = {questions.stories: 0.7, questions.sums: 0.25, questions.talk: 0.05}
+ROUND = 50  # steps of reinforcement between two rounds of answers
+RIGHT = 1 / 2  # of its turns are stories with a right answer
 
 Text = dict[str, tuple[str, str]]
 Windows = Callable[[int], list[Example]]  # examples of an epoch
@@ -116,7 +114,7 @@ def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Window
         made = windows(-1 - epoch)[: count // 5]
         while len(made) < count:
             while len(ids) <= config["context"]:
-                ids += talk.example(tokenizer, questions.mixture(chance, False, CALLS)).ids
+                ids += talk.example(tokenizer, questions.mixture(chance, "train", CALLS)).ids
             made.append(Example.text(ids[: config["context"] + 1]))
             del ids[: config["context"] + 1]
         return made
@@ -126,56 +124,73 @@ def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Window
 
 
 def finetune(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
-    """Single turns, of which only what the assistant says is learned; a third show how a story becomes a sum."""
-    config = folder.config
-    chance = Random(f"{folder.seed} demonstrations")
-    shown = [questions.stories(chance, held=False) for _ in range(config["demonstrations"])]
+    """Single turns, of which only what the assistant says is learned; some show how a story becomes a sum."""
+    config, shown = folder.config, _shown(folder)
 
     def examples(epoch: int) -> list[Example]:
         chance = Random(f"{folder.seed} finetune {epoch}")
-        made = []
-        for _ in range(EPOCH * config["finetune_batch"]):
-            story = chance.random() < STORIES
-            asked = chance.choice(shown) if story else questions.mixture(chance, False, CALLS)
-            before = [questions.mixture(chance, False, CALLS)] if chance.random() < EARLIER else []
-            turns = talk.example(tokenizer, *before, asked)
-            made.append(turns if len(turns.ids) <= config["context"] else talk.example(tokenizer, asked))
-        return made
+        count = EPOCH * config["finetune_batch"]
+        return [_turn(folder, tokenizer, chance, shown, STORIES) for _ in range(count)]
 
     card = _learn(folder, model, examples, "finetune", config["finetune_batch"])
     folder.once("finetune", lambda: _cost(card))
 
 
+def _shown(folder: Folder) -> list[Question]:
+    """The stories whose sum is written out."""
+    chance = Random(f"{folder.seed} demonstrations")
+    return [questions.stories(chance, "train") for _ in range(folder.config["demonstrations"])]
+
+
+def _turn(
+    folder: Folder, tokenizer: Tokenizer, chance: Random, stories: Sequence[Question], share: float
+) -> Example:
+    """One of `stories`, in so large a `share` of cases, or another question; some have a turn before them."""
+    story = stories and chance.random() < share
+    asked = chance.choice(stories) if story else questions.mixture(chance, "train", CALLS)
+    before = [questions.mixture(chance, "train", CALLS)] if chance.random() < EARLIER else []
+    made = talk.example(tokenizer, *before, asked)
+    return made if len(made.ids) <= folder.config["context"] else talk.example(tokenizer, asked)
+
+
 def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
-    """Reinforcement learning: of new stories only the right number is told, not the sum that leads to it."""
-    config, lap = folder.config, Lap()
-    settings = reinforce.Settings(
-        steps=config["reinforce_steps"],
-        lr=config["reinforce_lr"],
-        group=config["group"],
-        optimizer="adamw",
-        longest=talk.LONGEST,
-        seed=folder.seed,
-    )
+    """Reinforcement learning: of new stories only the right number is told, not the sum that leads to it.
 
-    def prompts(step: int) -> list[tuple[list[int], Question]]:
-        chance = Random(f"{folder.seed} reinforce {step}")
-        drawn = [questions.mixture(chance, False, REINFORCED) for _ in range(POOL * config["prompts"])]
-        pairs = [(talk.asked(tokenizer, question.text), question) for question in drawn]
-        pairs.sort(key=lambda pair: len(pair[0]))  # those of one length are answered together
-        starts = chance.sample(range(0, len(pairs), ALIKE), -(-config["prompts"] // ALIKE))
-        return [pair for start in starts for pair in pairs[start : start + ALIKE]]
+    Each epoch is a round: the model answers stories by chance, and what was right so far is learned beside turns
+    like those of fine-tuning, so that nothing is forgotten.
+    """
+    config, known = folder.config, _shown(folder)
 
-    def rewarded(question: Question, answer: list[int]) -> float:
-        return float(right(question, tokenizer.decode(answer)))
+    def answers(number: int) -> dict[str, Any]:
+        chance = Random(f"{folder.seed} reinforce {number}")
+        asked = [questions.stories(chance, "train") for _ in range(config["prompts"])]
+        found = reinforce.tried(
+            model,
+            [talk.asked(tokenizer, question.text) for question in asked],
+            lambda i, said: right(asked[i], tokenizer.decode(said)),
+            config["group"],
+            talk.LONGEST,
+            tokenizer.end,
+            folder.seed * 100_003 + number,
+        )
+        calls = [(asked[i].text, talk.call_of(tokenizer.decode(said))) for i, said in found.right]
+        return {"right": calls, "share": found.share, "tokens": found.tokens}
 
-    def told(step: int, steps: int, reward: float, left: float) -> None:
-        folder.tell("reinforce", step, steps, 1 - reward, left)
-        folder.log("reinforce train", step, reward=reward, cpu=lap())
+    def examples(epoch: int) -> list[Example]:
+        # Kept, since a run that goes on asks for the epochs before again, when the model is another.
+        found = folder.once(f"answers {epoch}", lambda: answers(epoch))
+        folder.log("reinforce right", epoch, share=found["share"])
+        known.extend(Question(text, sum) for text, sum in found["right"])
+        chance = Random(f"{folder.seed} learn {epoch}")
+        return [
+            _turn(folder, tokenizer, chance, known, RIGHT) for _ in range(ROUND * config["finetune_batch"])
+        ]
 
-    keep = folder.path / "reinforce.pt"
-    card = reinforce.reinforce(model, prompts, rewarded, settings, tokenizer.end, told, keep)
-    folder.once("reinforce", lambda: asdict(card))
+    card = _learn(folder, model, examples, "reinforce", config["finetune_batch"], config["reinforce_lr"])
+    rounds = -(-config["reinforce_steps"] // ROUND)
+    sampled = sum(folder.once(f"answers {number}", dict)["tokens"] for number in range(rounds))
+    cost = {"tokens": card.tokens + sampled, "macs": card.macs + sampled * model.parameter_count}
+    folder.once("reinforce", lambda: cost)
 
 
 def right(question: Question, said: str) -> bool:
@@ -195,9 +210,10 @@ def measured(folder: Folder, tokenizer: Tokenizer, model: Model) -> dict[str, An
     `replies` are sums whose reply at the end has the right number. Some turns of each kind are kept.
     """
     lap, found = Lap(), dict[str, Any]()
+    part: Part = "test" if folder.config["test"] else "dev"
     for draw in (questions.sums, questions.stories, questions.talk):
-        chance = Random(f"{draw.__name__} held")  # the same ones for every seed and depth
-        asked = [draw(chance, held=True) for _ in range(folder.config["tested"])]
+        chance = Random(f"{draw.__name__} {part}")  # the same ones for every seed and depth
+        asked = [draw(chance, part) for _ in range(folder.config["tested"])]
         turns = talk.hold(model, tokenizer, [question.text for question in asked], likeliest)
         pairs = list(zip(asked, turns, strict=True))
         found[draw.__name__] = [int(right(question, turn.said)) for question, turn in pairs]
@@ -253,13 +269,15 @@ def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:
     return [id for piece in pieces for id in tokenizer.encode(piece)]
 
 
-def _learn(folder: Folder, model: Model, examples: Examples, stage: str, batch: int) -> Card:
+def _learn(
+    folder: Folder, model: Model, examples: Examples, stage: str, batch: int, lr: float | None = None
+) -> Card:
     """Train `model` for a stage, in the folder: curve, checkpoint, and where it was stopped."""
     config, lap = folder.config, Lap()
     settings = Settings(
         steps=config[f"{stage}_steps"],
         batch=batch,
-        lr=config["lr"],
+        lr=lr or config["lr"],
         optimizer=config["optimizer"],
         weight_decay=config["weight_decay"],
         seed=folder.seed,

@@ -20,7 +20,7 @@ def texts(read: Read, seed: int) -> dict[str, tuple[str, str]]:
     # The answers hold their sums a second time, for a calculator: <<48/2=24>>.
     problems = [f"{row['question']}\n{re.sub('<<.*?>>', '', row['answer'])}\n\n" for row in rows]
     chance = Random(f"{seed} sums")
-    lines = (sums(chance, held=False) for _ in range(LINES))
+    lines = (sums(chance, "train") for _ in range(LINES))
     written = "".join(f"{line.text}\n{calculator.result(line.sum or '')}\n" for line in lines)
     whole = {"plays": read("tinyshakespeare.txt"), "problems": "".join(problems), "sums": written}
     return {name: (text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]) for name, text in whole.items()}
