@@ -276,6 +276,24 @@ async def test_what_day_one_knows_is_rehearsed_and_need_not_be_asked_for(tmp_pat
         assert route == ("as-before" if call == REFUSE else "grown-calculator")
 
 
+async def test_a_rehearsed_tool_whose_requests_fail_comes_along_and_takes_over_what_others_answered(
+    bench: LearnedBench,
+) -> None:
+    head = day_one(bench)
+    items = await traffic(bench, head, "add", "gcd", "reverse")
+    worth = [Cluster("a kind", "worker", tuple(items[24:]))]
+    known = [(find("what do 20 and 23 make together"), "add n0 n1")]
+    (plain,) = await Expansion(OPS, TOOLS)(Findings(head, items, worth))
+    assert "grown-calculator" not in plain.graph.nodes
+    more, alone = await Expansion(OPS, TOOLS, lambda: known)(Findings(head, items, worth))
+    assert "grown-calculator" in more.graph.nodes and "grown-calculator" not in alone.graph.nodes
+    async with bench.open(more.graph, more.files):
+        pass
+    after = await traffic(bench, more.graph, "add", "gcd", "reverse", count=15)
+    assert passing(after) > 0.95
+    assert {node_of(item.trace) for item in after[:30]} == {"grown-calculator"}
+
+
 def read(trained: Trained, text: str) -> str:
     return LinearReader(from_bytes(trained.data), OPS).read(find(text)).call
 

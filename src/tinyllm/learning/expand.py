@@ -57,15 +57,24 @@ class Expansion:
         wanted = [tool for tool, count in many.most_common() if count >= FEWEST]
         if not wanted or len(successors(findings.head.nodes[findings.head.entry])) != 1:
             return []
-        old = [tool for tool in self.tools if _name(tool) in findings.head.nodes and tool not in wanted]
-        rivals = [[*wanted, *old], *([wanted[:1]] if len(wanted) + len(old) > 1 else [])]
-        return [self._grown(findings, {tool: new[tool] for tool in tools}) for tools in rivals]
+        rehearsed = self.rehearsal()
+        known = {self._tool(call) for _, call in rehearsed}
+        more = [
+            tool
+            for tool in self.tools
+            if tool not in wanted
+            and (_name(tool) in findings.head.nodes or (tool in known and len(new[tool]) >= FEWEST))
+        ]
+        rivals = [[*wanted, *more], *([wanted[:1]] if len(wanted) + len(more) > 1 else [])]
+        return [self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed) for tools in rivals]
 
-    def _grown(self, findings: Findings, new: Mapping[str, Sequence[Target]]) -> Proposal:
+    def _grown(
+        self, findings: Findings, new: Mapping[str, Sequence[Target]], rehearsed: Sequence[Example]
+    ) -> Proposal:
         """The head with a specialist for each of these tools, a new one or an old one trained again."""
         head, seed = findings.head, findings.seed
         routes, nodes = front(head)
-        before, rehearsed = routes[BEFORE].to, self.rehearsal()
+        before = routes[BEFORE].to
         tools = {self._tool(call) for _, call in rehearsed} & {*new}
         kinds = self._known(findings.items, routes, tools)
         for tool, targets in new.items():
