@@ -27,6 +27,7 @@ from tinyllm.starter.linear import train_reader
 from tinyllm.tools.table import TOOLS
 
 TOOL_NAMES = ("algebra", "calculator", "dates", "statistics", "text", "time", "units")
+FIRST = 3  # seed that is reported: those below it were looked at while the rules of growth were found
 SNAPSHOTS = 3  # of the life in which topics arrive one after the other
 HALF_A_YEAR = 182 * 86400.0  # seconds
 
@@ -40,7 +41,7 @@ class Plan:
     examples of arithmetic the reader of day one is trained, and how long each shorter life is. `larger` is the binary
     logarithm of how much wider a larger model is that is compared."""
 
-    seeds: Sequence[int] = (0, 1, 2)
+    seeds: Sequence[int] = (FIRST, FIRST + 1, FIRST + 2)
     requests: int = 3000
     every: int = 500
     sealed: int = 800

@@ -80,10 +80,10 @@ def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
     Day one knows arithmetic and refuses the rest. Answers are graded by references; failing kinds are found,
     specialists trained, proven and adopted. Controls learn from the same requests. Takes about half an hour.
     """
-    from tinyllm.bench.growth import QUICK, Plan, report
+    from tinyllm.bench.growth import FIRST, QUICK, Plan, report
     from tinyllm.bench.plot import picture
 
-    plan = QUICK if quick else Plan(seeds=tuple(range(seeds)))
+    plan = QUICK if quick else Plan(seeds=tuple(range(FIRST, FIRST + seeds)))
     with click.progressbar(length=len(plan.seeds) * plan.requests, file=sys.stderr, width=30) as bar:
 
         def told(seed: int, done: int) -> None:
