@@ -5,7 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tinyllm.lab.mixers import Bahdanau, Convolution, Here, _weights
+from tinyllm.lab.mixers import MIXERS, Bahdanau, Convolution, Here, _weights
 from tinyllm.lab.model import Cache, Config, Model
 from tinyllm.lab.plan import Plan
 from tinyllm.lab.position import Coupled, abacus, sinusoids
@@ -270,6 +270,17 @@ def test_sinusoids_are_sines_and_cosines_of_the_position():
     assert table.shape == (50, 6)
     torch.testing.assert_close(table[:, 0], torch.arange(50.0).sin())
     torch.testing.assert_close(table[:, 5], (torch.arange(50.0) / 10_000 ** (4 / 6)).cos())
+
+
+@pytest.mark.parametrize(("kind", "states"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
+def test_dropout_hides_the_input_of_a_recurrent_layer_and_not_its_state(kind, states):
+    mixer = MIXERS[kind](config(dropout=1 - 1e-6), 0)
+    mixer.reset(torch.Generator().manual_seed(0))
+    x, *past = torch.randn(1 + states, 1, 2, 32, generator=torch.Generator().manual_seed(1)).unbind()
+    x, here = x.transpose(0, 1), Here(torch.arange(1))  # (B, T, C)
+    hidden, seen = mixer.train()(x, here, past), mixer.eval()(x, here, past)
+    assert torch.equal(hidden.y, mixer(torch.zeros_like(x), here, past).y)
+    assert hidden.y.abs().max() > 0.1 and not torch.allclose(hidden.y, seen.y)
 
 
 def test_the_weights_of_recurrent_models_come_from_the_seed_alone():

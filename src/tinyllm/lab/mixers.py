@@ -163,10 +163,14 @@ def _memory(here: Here) -> Tensor:
 
 
 class Recurrent(nn.Module):
-    """A recurrent layer: plain (Elman 1990), LSTM (Hochreiter & Schmidhuber 1997) or GRU (Cho et al. 2014)."""
+    """A recurrent layer: plain (Elman 1990), LSTM (Hochreiter & Schmidhuber 1997) or GRU (Cho et al. 2014).
+
+    Its input has dropout too: what goes from state to state has none (Zaremba et al. 2014).
+    """
 
     def __init__(self, config, cell: type[nn.RNN | nn.LSTM | nn.GRU]):
         super().__init__()
+        self.drop = nn.Dropout(config.dropout)
         self.cell = cell(config.width, config.width, batch_first=True)
 
     @torch.no_grad()
@@ -187,7 +191,8 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
         B, T, _ = x.shape
         is_lstm = isinstance(self.cell, nn.LSTM)
-        y, state = self.cell(x, past if past is None or is_lstm else past[0])  # state (1, B, C), LSTM: a pair
+        before = past if past is None or is_lstm else past[0]
+        y, state = self.cell(self.drop(x), before)  # state (1, B, C), LSTM: a pair
         return Mixed(y, state if is_lstm else (state,), weight_macs(self, B * T))
 
 
