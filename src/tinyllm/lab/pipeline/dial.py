@@ -34,7 +34,9 @@ def settings(depth: int) -> dict[str, Setting]:
         "context": Setting(192, "tokens; the longest turn, a story with its call and reply, has about 150"),
         "vocab": Setting(1024, "tokens; more of them would cost a small model more than all its layers"),
         "batch": Setting(16, "windows of text at once: many small steps, since time is what is short"),
-        "optimizer": Setting("muon", "far ahead of adamw at the same rate, the only one compared"),
+        "optimizer": Setting(
+            "muon", "2.55 bits per byte at depth 2, adamw 3.04, each at its best rate of three"
+        ),
         "lr": Setting(
             round(16e-3 / depth, 5), "of every stage but the last: high, or copying is not found in time"
         ),
