@@ -78,7 +78,7 @@ def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
     """Example: tinyllm bench growth --quick
 
     Day one knows arithmetic and refuses the rest. Answers are graded by references; failing kinds are found,
-    specialists trained, proven and adopted. Controls learn from the same requests. Takes about half an hour.
+    specialists trained, proven and adopted. Controls learn from the same requests. Takes about an hour.
     """
     from tinyllm.bench.growth import FIRST, QUICK, Plan, report
     from tinyllm.bench.plot import picture
@@ -102,10 +102,10 @@ def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
 
 
 def _tell(made: JSON) -> None:
-    click.echo(f"{'':16}{'fails, seen':>14}{'fails, unseen':>16}{'skills kept':>14}")
+    click.echo(f"{'':24}{'fails, seen':>14}{'fails, unseen':>16}{'skills kept':>14}")
     for name, row in made["networks"].items():
         seen, unseen = (row[test]["failure"] for test in ("seen", "unseen"))
-        click.echo(f"{name.replace('_', ' '):16}{seen:>14.1%}{unseen:>16.1%}{row['kept']:>14.1%}")
+        click.echo(f"{name.replace('_', ' '):24}{seen:>14.1%}{unseen:>16.1%}{row['kept']:>14.1%}")
     for version in made["versions"]:
         what = f"after {version['requests']} requests, seed {version['seed']}: {version['nodes']} nodes"
         click.echo(f"{what}, {version['sealed_failure']:.1%} fail (p {version['p_value']:.2g})")
