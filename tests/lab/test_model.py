@@ -98,6 +98,20 @@ def test_logits_at_chosen_positions_are_those_of_the_full_pass_and_cost_less(sha
     assert everything.cost.macs - little.cost.macs == (3 * 12 - 2) * 97 * 32
 
 
+def test_unread_tokens_are_read_as_nothing_but_only_in_training():
+    plain, made = (
+        Model(Config(vocab=97, width=32, layers=1, mixer="none", hidden=48, context=32, unread=share))
+        for share in (0.0, 0.25)
+    )
+    ids = torch.randint(0, 97, (200, 30), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(made.eval()(ids)[0], plain(ids)[0])
+    torch.manual_seed(0)
+    logits, _ = made.train()(ids)
+    unread = (logits == 0).all(dim=-1)  # of nothing, a model that looks nowhere else makes nothing
+    assert 0.22 < unread.float().mean() < 0.28
+    assert torch.equal(logits[~unread], plain(ids)[0][~unread])
+
+
 def test_weights_come_from_the_seed_alone():
     torch.manual_seed(5)
     one = Model(CONFIG, seed=3)
@@ -114,6 +128,7 @@ def test_weights_come_from_the_seed_alone():
         ({"groups": 3}, "groups"),
         ({"mixer": "hyena"}, "attention"),
         ({"layers": 0}, "1 or more"),
+        ({"unread": 1.0}, "below 1"),
     ],
 )
 def test_a_shape_that_cannot_work_is_refused(wrong, message):

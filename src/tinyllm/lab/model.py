@@ -28,7 +28,8 @@ class Config:
     `mixer` names one mixer or several that the layers take in turn (`gru bahdanau`), `position` one code or
     several. `window` is how many positions attention or the fixed window sees, itself included; `digits` are
     the token ids that abacus and coupled positions number; `pauses` adds the vector that pause slots need.
-    While training, `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014).
+    While training, `dropout` is the share of what a block adds that is left out (Srivastava et al. 2014), and
+    `unread` the share of tokens that are read as nothing, though still to be predicted (Iyyer et al. 2015).
     """
 
     vocab: int
@@ -50,6 +51,7 @@ class Config:
     digits: tuple[int, ...] = ()
     pauses: bool = False
     dropout: float = 0.0
+    unread: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.vocab, self.width, self.layers, self.heads, self.groups, self.hidden, self.context) < 1:
@@ -69,8 +71,10 @@ class Config:
                 )
             if self.heads % self.groups:
                 raise ValueError(f"heads {self.heads} must be a multiple of groups {self.groups}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be 0 or more and below 1, not {self.dropout}")
+        if not (0 <= self.dropout < 1 and 0 <= self.unread < 1):
+            raise ValueError(
+                f"dropout and unread must be 0 or more and below 1, not {self.dropout}, {self.unread}"
+            )
         if (self.window or 0) < 1 and (self.window is not None or "window" in self.mixers):
             raise ValueError(f"window must be 1 or more where a mixer has one, not {self.window}")
         if bool({"abacus", "coupled"} & {*self.position.split()}) != bool(self.digits):
@@ -230,6 +234,8 @@ class Model(nn.Module):
         past, ids = cache.length, slots.ids
         cache.tokens = ids if cache.tokens is None else torch.cat((cache.tokens, ids), dim=1)
         x = self.embed(ids)  # (B, T, C)
+        if self.training and self.config.unread:
+            x = x * (torch.rand(ids.shape, device=x.device) >= self.config.unread)[..., None]
         pause, latent = slots.kinds == PAUSE, slots.kinds == LATENT
         if pause.any():
             if self.pause is None:
