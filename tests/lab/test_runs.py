@@ -382,6 +382,7 @@ def test_compare_and_chart_read_what_runs_left(lab):
         (["names-transformer", "--set", "mixer=hyena"], "no mixer 'hyena'"),
         (["names-transformer", "--set", "width=0"], "1 or more"),
         (["names-wavenet", "--set", "optimizer=adamw", "--set", "lr=1e37", "--set", "steps=9"], "last good"),
+        (["names-wavenet", "--set", "optimizer=sgd"], "adamw, muon"),
     ],
 )
 def test_what_cannot_work_is_told_without_a_traceback(args, message, lab):

@@ -276,6 +276,21 @@ async def test_what_day_one_knows_is_rehearsed_and_need_not_be_asked_for(tmp_pat
         assert route == ("as-before" if call == REFUSE else "grown-calculator")
 
 
+async def test_what_is_to_be_left_to_the_readers_of_day_one_goes_their_way(tmp_path: Path) -> None:
+    bench = LearnedBench(tmp_path)
+    head = day_one(bench)
+    items = await traffic(bench, head, "gcd")
+    left = [(find(f"what divides the cake for {n} and {n + 3} guests"), REFUSE) for n in range(20, 60)]
+    alone, beside = [
+        (await Expansion(OPS, TOOLS, known)(Findings(head, items, clusters(items))))[0]
+        for known in (tuple, lambda: left)
+    ]
+    for proposal, route in ((alone, "grown-calculator"), (beside, "as-before")):
+        router = from_bytes(proposal.files[proposal.graph.models["grown"].model.partition("-")[2]])
+        odds = router.probabilities(vector(find("what divides the cake for 81 and 95 guests"), router.bits))
+        assert router.labels[odds.argmax()] == route
+
+
 async def test_a_rehearsed_tool_whose_requests_fail_comes_along_and_takes_over_what_others_answered(
     bench: LearnedBench,
 ) -> None:

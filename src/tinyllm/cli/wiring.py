@@ -246,9 +246,14 @@ async def open_learning(
     from tinyllm.learning.right import Right
     from tinyllm.learning.weights import Weights
     from tinyllm.starter.catalogue import CATALOGUE
+    from tinyllm.starter.corpus import left_to_readers
 
+    base = load_file(settings.network)
+    # What the shipped readers know stays theirs: they read it better than what learns beside them.
+    known = left_to_readers if any(model.backend == "builtin" for model in base.models.values()) else tuple
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
-    proposers: list[Proposer] = [Expansion(CATALOGUE, tools), Grants(CATALOGUE, tools), alternatives]
+    expansion = Expansion(CATALOGUE, tools, known)
+    proposers: list[Proposer] = [expansion, Grants(CATALOGUE, tools), alternatives]
     writers = workshop_of(settings.network, settings)
     if author := settings.judge or settings.larger:
         proposers.append(Writer(partial(complete, writers.model("writer", author))))
@@ -258,7 +263,7 @@ async def open_learning(
             right = Right(graders, sandbox())
             learner = Learner(
                 wired.store,
-                load_file(settings.network),
+                base,
                 bench,
                 [*proposers, Weights(bench, right)],
                 right,
@@ -267,7 +272,7 @@ async def open_learning(
                 seed=seed,
                 limit=limit,
                 read=partial(load_file, settings.network),
-                savers=[Hardening(CATALOGUE, tools), Merging(CATALOGUE, bench, right)],
+                savers=[Hardening(CATALOGUE, tools, known), Merging(CATALOGUE, bench, right, known)],
             )
             yield Learning(learner, wired.engine.run, graders, sandbox())
     finally:

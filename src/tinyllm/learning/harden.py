@@ -18,7 +18,7 @@ from tinyllm.grading import node_of
 from tinyllm.graph import Graph, RouterNode, Specialist, ToolNode, put_nodes, successors
 from tinyllm.graph.spec import Route
 from tinyllm.learning.clusters import clusters
-from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, front, learned
+from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, Rehearsal, front, learned
 from tinyllm.learning.items import Item
 from tinyllm.learning.price import price_of
 from tinyllm.learning.proposal import Cluster, Findings, Proposal
@@ -57,6 +57,7 @@ class Hardening:
 
     ops: Ops
     tools: Mapping[str, Tool]
+    rehearsal: Rehearsal = tuple
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         head = findings.head
@@ -103,7 +104,8 @@ class Hardening:
             nodes[kind.name] = ToolNode(
                 kind="tool", tool=op.tool, call=kind.call, next=spec.next, simpler=before
             )
-        trained = train_router(asked, seed=findings.seed)
+        known = [(slots, BEFORE) for slots, _ in self.rehearsal()]
+        trained = train_router(asked, rehearsed=known, seed=findings.seed)
         new = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
         nodes[GROWN] = head.nodes.get(GROWN, new).model_copy(update={"routes": routes})
         models = {**head.models, GROWN: learned(GROWN, trained)}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tinyllm.errors import GraphError
 from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, redirect, unrouted
-from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, call_made, learned
+from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, Rehearsal, call_made, learned
 from tinyllm.learning.items import Item
 from tinyllm.learning.proposal import READERS, Bench, Findings, Proposal
 from tinyllm.learning.specialist import train_reader, train_router
@@ -52,6 +52,7 @@ class Merging:
     ops: Ops
     bench: Bench
     right: Right
+    rehearsal: Rehearsal = tuple
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         pairs = sorted(_twins(findings), key=lambda twins: -sum(map(len, twins.answered)))[:PAIRS]
@@ -115,8 +116,9 @@ class Merging:
         if len(calls) < FEWEST or gone in head.protected:
             return []
         others = [slots for route, own in asked.items() if route != label for slots in own]
-        reader = train_reader(calls, others, self.ops, seed=findings.seed)
-        front = train_router(asked, seed=findings.seed)
+        known = self.rehearsal()
+        reader = train_reader(calls, others, self.ops, rehearsed=known, seed=findings.seed)
+        front = train_router(asked, rehearsed=[(slots, BEFORE) for slots, _ in known], seed=findings.seed)
         spec, gone_spec = head.nodes[kept], head.nodes[gone]
         assert isinstance(spec, Specialist) and isinstance(gone_spec, Specialist)
         models = {**head.models, spec.model: learned(kept, reader), router.model: learned(GROWN, front)}

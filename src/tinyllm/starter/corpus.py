@@ -20,6 +20,7 @@ from tinyllm.starter.human import SKILLS, Row
 
 PATTERNS = 20_000  # examples drawn from patterns, for a model or for an epoch
 COPIES = 8  # refilled copies of each human row of a skill
+REHEARSED = 4_000
 _PLACE = re.compile(r"\{([a-z])(\d)\}(th\b)?")
 _MACRO = re.compile(r"\$([A-Z]+)")
 _SINGULAR_AFTER = frozenset(("a", "an", "one", "per", "each", "every", "the"))
@@ -106,6 +107,12 @@ def from_patterns(seed: int, n: int, *, refusals: float = 0.15) -> list[Example]
         if example:
             examples.append(example)
     return examples
+
+
+@cache
+def left_to_readers() -> Sequence[tuple[Slots, str]]:
+    """Requests such as the shipped readers were trained on, as what learns beside these has to refuse them."""
+    return [(example.slots, REFUSE) for example in from_patterns(0, REHEARSED)]
 
 
 def from_humans(seed: int, rows: Iterable[Row], *, copies: int = COPIES) -> list[Example]:
