@@ -18,6 +18,7 @@ from tinyllm.learning.lessons import Lesson, Lessons, study
 from tinyllm.learning.proof import ledger_of
 from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.trial import Verdict
+from tinyllm.learning.versions import earlier, head_of, roll_back
 from tinyllm.protocols import Parts, Store, TrialRow, Version
 from tinyllm.store import open_store
 from tinyllm.types import Message, Request, Trace
@@ -278,10 +279,39 @@ async def test_a_version_that_disappoints_is_taken_back_by_itself() -> None:
     ]
     lessons = Lessons("later", rows, ())
     await study(lessons, lessons.rows, ABench(turned).engine(adopted, store).run, store)
-    report = await a_learner(store, base, swapping(), bench=ABench(turned)).cycle()
+    report = await a_learner(store, base, swapping("good"), bench=ABench(turned)).cycle()
     assert report.live is not None and report.live.version is not None
     assert report.live.version.graph == base.id and "taken back" in report.live.words
+    assert (
+        not report.rounds and "model worker is not tried again yet: version 2 took it back" in report.rests[0]
+    )
     assert [version.edit for version in await versions(store)] == ["file", "model", "rollback"]
+
+
+async def test_what_a_person_took_back_is_not_tried_again_before_there_is_new_evidence() -> None:
+    base = head(learning={"answers": 20})
+    store = await taught(base, 200)
+    await a_learner(store, base, swapping("good")).cycle()
+    await taught(base, 210, store)
+    now = await head_of(store, base)
+    await roll_back(store, now, "not for us", to=earlier(now, 0))
+    for rows in (210, 229):
+        await taught(base, rows, store)
+        report = await a_learner(store, base, swapping("good")).cycle()
+        assert not report.rounds and len(await versions(store)) == 3
+        (rest,) = report.rests
+        assert rest.startswith("model worker is not tried again yet: version 2 took it back (not for us)")
+        assert f"and {230 - rows} more graded answers" in rest
+
+    async def elsewhere(findings: Findings) -> list[Proposal]:
+        return [replace(made, node="idle-good") for made in await swapping("good")(findings)]
+
+    other = await a_learner(store, base, swapping("good"), proposers=[elsewhere]).cycle(dry=True)
+    assert other.rounds and not other.rests
+    await taught(base, 230, store)
+    report = await a_learner(store, base, swapping("good")).cycle()
+    assert [version.edit for version in await versions(store)] == ["file", "model", "rollback", "model"]
+    assert not report.rests
 
 
 async def test_a_full_disk_in_a_promotion_leaves_the_network_as_it_was(

@@ -148,6 +148,24 @@ async def test_a_rollback_is_one_more_version(store: Store) -> None:
     assert last is not None and last.id == two.id
 
 
+async def test_what_is_taken_back_is_known_until_it_is_brought_back(store: Store) -> None:
+    one = prompted(BASE, "one")
+    two = prompted(one, "two")
+    head = await grown(store, BASE, one, two)
+
+    async def after(target: int | str) -> dict[int, int]:
+        now = await head_of(store, BASE)
+        await roll_back(store, now, "by hand", to=earlier(now, target))
+        now = await head_of(store, BASE)
+        return {revision: back.revision for revision, back in now.taken_back.items()}
+
+    assert head.taken_back == {}
+    assert await after(1) == {2: 3}
+    assert await after(0) == {1: 4, 2: 3}
+    assert await after(one.id) == {2: 3}
+    assert await after(two.id) == {}
+
+
 async def test_rollbacks_have_a_budget_that_what_is_proven_gives_back(store: Store) -> None:
     one = prompted(BASE, "one")
     head = await grown(store, BASE, one, prompted(one, "two"))

@@ -176,6 +176,8 @@ def _show(title: str, report: "Report", dry: bool) -> None:
         )
     for done in report.rounds:
         _show_round(done, dry)
+    for rest in report.rests:
+        click.echo(f"  {plain(rest)}")
     for fault in report.faults:
         click.echo(f"  could not be tried: {plain(fault)}")
     if not (report.rounds and report.rounds[-1].trial and not report.rounds[-1].version):  # said already
@@ -213,6 +215,7 @@ def _json(report: "Report") -> dict[str, JSON]:
         "reason": report.reason,
         "left_out": dict(report.left_out),
         "faults": list(report.faults),
+        "rests": list(report.rests),
         "live": asdict(report.live) if report.live else None,
         "clusters": [
             {

@@ -136,7 +136,8 @@ class Learning(Spec):
 
     What is adopted answers the shares `rollout` of all conversations, one after the other: at 0, in the shadow, it
     answers nobody, and is asked by the learner what the network was asked. Each stage but the last ends when
-    `answers` of its answers are graded, and nothing speaks against it.
+    `answers` of its answers are graded, and nothing speaks against it. What was taken back is tried again
+    after as many new ones.
     """
 
     adopt: Literal["ask", "auto", "never"] = "ask"

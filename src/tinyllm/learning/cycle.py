@@ -23,7 +23,7 @@ from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
 from tinyllm.learning.items import Item, among, capped, gather, mostly, several, turned
 from tinyllm.learning.lessons import Lessons
-from tinyllm.learning.pace import waits
+from tinyllm.learning.pace import rests, waits
 from tinyllm.learning.proof import HEAD, Consent, Proof, ledger_of, rules_for, trial_id
 from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal, Proposer
 from tinyllm.learning.rollout import Live, look_back
@@ -54,7 +54,8 @@ class Round:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a cycle saw and did; `reason` says why it went no further. `live` is what became of the last change.
-    `left_out` counts the grades of users who gave more than one user may, `faults` are what broke on the way."""
+    `left_out` counts the grades of users who gave more than one user may, `faults` are what broke on the way, `rests`
+    what was taken back and is not tried again yet."""
 
     graded: int
     failed: int
@@ -64,6 +65,7 @@ class Report:
     reason: str
     left_out: Mapping[str, int]
     faults: Sequence[str] = ()
+    rests: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Learner:
         failed = sum(not item.passed for item in items)
         rounds: list[Round] = []
         faults: list[str] = []
+        resting = dict[str, None]()
         while True:
             head = await head_of(self.store, self.base, tenant=self.tenant)
             seen = await seen_by(head.graph, among(items, self.base.name, "propose"), tryout)
@@ -120,9 +123,14 @@ class Learner:
                 findings = Findings(head.graph, seen, worth, self.seed)
                 trials = await self.store.trials(self.base.name, tenant=self.tenant)
                 pause = waits(self.base.name, trials, items, ledger_of(trials), self.base.learning.gain)
+                wait = rests(head, trials, items)
                 made = list[Round]()
                 for proposers in (self.proposers, *([self.savers] if pause is None else [])):
-                    proposals = await self._propose(proposers, findings, items, trials, pause is None, faults)
+                    every = await self._propose(proposers, findings, items, trials, pause is None, faults)
+                    proposals = {name: p for name, p in every.items() if (p.edit, p.node) not in wait}
+                    resting |= {
+                        wait[p.edit, p.node]: None for name, p in every.items() if name not in proposals
+                    }
                     if proposals:
                         made.append(await self._round(head, proposals, items, tryout, dry, faults))
                         if made[-1].contest.winner is not None:
@@ -140,6 +148,7 @@ class Learner:
                 reason,
                 Counter(left_out) + Counter(doubted.values()),
                 faults,
+                [*resting],
             )
 
     def _stop(self, graded: int, rounds: int, head: Head) -> str | None:

@@ -1,15 +1,17 @@
-"""When a change that only saves may be tried: not before it could be proven, and once in so much new traffic.
+"""When a change has to wait: one that only saves, and one that was taken back.
 
-Each look at one costs error budget that a mend may need, and each that is adopted may lose its margin anew. Knows
-nothing about what such changes are.
+What only saves is tried when it could be proven, and once in so much new traffic: each look costs error budget that
+a mend may need, and each that is adopted may lose its margin anew. What was taken back, by a person or by live
+traffic, is tried again when there is new evidence. Knows nothing about what such changes are.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tinyllm.evidence import Ledger, Tally, betting
 from tinyllm.learning.items import Item, among
 from tinyllm.learning.traffic import SHARES
+from tinyllm.learning.versions import Head
 from tinyllm.protocols import TrialRow
 
 EVERY = 250  # graded requests between two trials
@@ -37,6 +39,24 @@ def waits(
         missing = round((needed - groups) / SHARES["confirm"])
         return f"to prove that something cheaper loses nothing takes about {missing} more graded answers"
     return None
+
+
+def rests(head: Head, trials: Iterable[TrialRow], items: Iterable[Item]) -> Mapping[tuple[str, str], str]:
+    """Why a change is not tried again, in words, by its edit and node: it was taken back, and fewer than `answers`
+    of the network's settings were graded since, each of another kind."""
+    nodes = {trial.id: trial.node for trial in trials}
+    edits = {version.revision: (version.edit, nodes.get(version.trial or "")) for version in head.lineage}
+    found = {}
+    for revision, back in sorted(head.taken_back.items()):
+        edit, node = edits[revision]
+        groups = {item.group for item in items if item.created > (back.created or 0.0)}
+        missing = head.base.learning.answers - len(groups)
+        if node is not None and missing > 0:
+            found[edit, node] = (
+                f"{edit} {node} is not tried again yet: version {back.revision} took it back ({back.reason}), and "
+                f"{missing} more graded answers are needed since, each of another kind"
+            )
+    return found
 
 
 def _paid(trial: TrialRow) -> bool:

@@ -83,6 +83,25 @@ class Head:
                 ledger = ledger.opened(watched(version))
         return ledger
 
+    @property
+    def taken_back(self) -> Mapping[int, Version]:
+        """The rollback that each learned version of the lineage fell to, by revision; brought back ones did not."""
+        fallen: dict[int, Version] = {}
+        stood: list[Sequence[int]] = []  # after each version, the learned ones that its graph is made of
+        for place, version in enumerate(self.lineage):
+            was = now = stood[-1] if stood else ()
+            if version.edit == ROLLBACK:
+                now = next(
+                    stood[i] for i in range(place - 1, -1, -1) if self.lineage[i].graph == version.graph
+                )
+            elif version.edit not in (FILE, ROLLOUT):
+                now = (*was, version.revision)
+            stood.append(now)
+            fallen |= dict.fromkeys(set(was) - set(now), version)
+            for revision in now:
+                fallen.pop(revision, None)
+        return fallen
+
 
 def in_force(versions: Sequence[Version], base: Graph) -> Sequence[Version]:
     """The versions since the file last began a lineage; none where the file is another by now."""
