@@ -8,7 +8,9 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.test_grades import judged_by
+from tests.cli.test_heads import promote, saying
 from tests.support.chat_server import chat_server, says
+from tinyllm.cli.wiring import load_file
 
 FORK = """\
 schema: 1
@@ -42,7 +44,8 @@ def test_an_empty_store_says_what_to_do(run: Run) -> None:
     told = run("failures")
     assert told.exit_code == 0 and told.stdout == ""
     assert "no answer is graded yet" in told.stderr and "tinyllm feedback last bad" in told.stderr
-    assert shown(run) == {"runs": {"graded": 0, "failed": 0}, "failures": [], "clusters": []}
+    none = {"graded": 0, "failed": 0, "graded_now": 0, "failed_now": 0}
+    assert shown(run) == {"runs": none, "failures": [], "clusters": []}
 
 
 def test_where_nothing_failed_it_says_so(run: Run) -> None:
@@ -63,12 +66,30 @@ def test_failures_stand_by_kind_and_node_with_their_clusters(run: Run, fork: Non
     assert "2  wrong answer, at clerk" in told and "not the right words: 'forty-two'" in told
     assert "at clerk: 67% wrong of 3" in told and "the meaning of life" in told
     data = shown(run)
-    assert data["runs"] == {"graded": 3, "failed": 2} and "blame" not in data
+    assert (
+        data["runs"] == {"graded": 3, "failed": 2, "graded_now": 3, "failed_now": 2} and "blame" not in data
+    )
     assert {(f["kind"], f["node"], f["settled"]) for f in data["failures"]} == {
         ("wrong answer", "clerk", False)
     }
     (cluster,) = data["clusters"]
     assert (cluster["node"], cluster["size"], cluster["failing"]) == ("clerk", 3, pytest.approx(2 / 3))
+
+
+def test_failures_of_earlier_versions_are_told_from_those_of_today(run: Run) -> None:
+    for answer in ("learned", "learned more"):
+        run("ask", "what?")
+        run("feedback", "last", "bad")
+        promote(saying(load_file("tiny.yaml"), answer))
+    for word in ("bad", "good"):
+        run("ask", "what?")
+        run("feedback", "last", word)
+    told = run("failures").stdout
+    assert "graded answers: 4, wrong: 3 (75%)\nby the network as it is now: 2, wrong: 1\n" in told
+    assert "3    (1 now)  wrong answer, at answer" in told and "at answer: 75% wrong of 4, now 1 of 2" in told
+    data = shown(run)
+    assert data["runs"] == {"graded": 4, "failed": 3, "graded_now": 2, "failed_now": 1}
+    assert sorted(failure["now"] for failure in data["failures"]) == [False, False, True]
 
 
 def test_blame_finds_the_choice_at_fault_and_keeps_nothing(run: Run, fork: None) -> None:

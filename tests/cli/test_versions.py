@@ -255,11 +255,11 @@ def test_a_trial_is_shown_in_full(run: Run) -> None:
     tried()
     text = run("trials", "abd").stdout
     assert (
-        "select, 1. model answer: 18 gains and 0 losses in 120 pairs, a gain of +15.0% (+8.0% to +22.0%)"
+        "select, 1. model answer: 18 better and 0 worse answers of 120, a gain of +15.0% (+8.0% to +22.0%)"
         in text
     )
     assert "an answer costs 0.000123, before 650.0k" in text
-    assert "node numbers: 1 gains and 2 losses in 23 pairs" in text
+    assert "node numbers: 1 better and 2 worse answers of 23" in text
     assert "mcnemar: p 4e-06, level 0.0146" in text and "against it: it costs too much" in text
     assert shown(run, "trials", "abd2")["evidence"] == EVIDENCE
     several = run("trials", "ab")

@@ -281,7 +281,7 @@ async def test_a_version_that_disappoints_is_taken_back_by_itself() -> None:
     await study(lessons, lessons.rows, ABench(turned).engine(adopted, store).run, store)
     report = await a_learner(store, base, swapping("good"), bench=ABench(turned)).cycle()
     assert report.live is not None and report.live.version is not None
-    assert report.live.version.graph == base.id and "taken back" in report.live.words
+    assert report.live.version.graph == base.id and "rolled back" in report.live.words
     assert (
         not report.rounds and "model worker is not tried again yet: version 2 took it back" in report.rests[0]
     )
@@ -448,4 +448,4 @@ async def test_a_node_that_is_not_mended_may_not_lose_what_another_gains(anew: b
 
     report = await a_learner(store, base, swapping(), bench=bench, proposers=[proposer]).cycle()
     assert bool(await versions(store)) == anew
-    assert anew or "slice 'node keeper' loses" in report.reason
+    assert anew or "node keeper loses" in report.reason

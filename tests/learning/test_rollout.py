@@ -68,14 +68,14 @@ async def test_a_change_climbs_stage_by_stage_when_enough_of_its_answers_are_gra
     await live(store, base, 0, 19)
     few = await cycle(store, base)
     assert few.live is not None and few.live.version is None and not few.rounds
-    assert "in the shadow" in few.live.words and "in 19 graded answers; 20 are needed" in few.live.words
+    assert "in the shadow" in few.live.words and "answers of 19; 20 are needed" in few.live.words
     await live(store, base, 19, 1)
     seen = await cycle(store, base)
     assert seen.live is not None and seen.live.version is not None and "50% of conv" in seen.live.words
     assert (await log(store))[2:] == [(2, "rollout", 0.5)]
     (stage,) = await store.versions("net", after=1)
     assert stage.changes == [] and stage.evidence["tally"] == {"gains": 10, "losses": 0, "ties": 10}
-    assert "10 gains and 0 losses in 20 graded answers" in stage.reason
+    assert "10 better and 0 worse answers of 20" in stage.reason
 
     await live(store, base, 20, 24)
     waits = await cycle(store, base)
@@ -98,7 +98,7 @@ async def test_what_turns_is_taken_back_at_every_stage(share: float) -> None:
     report = await cycle(store, base, turned)
     assert await log(store) == [(0, "file", 1), (1, "model", share), (2, "rollback", 1)]
     assert report.live is not None and report.live.version is not None
-    assert "version 1 is taken back" in report.live.words and "losses" in report.live.version.reason
+    assert "version 1 is rolled back" in report.live.words and "worse answers" in report.live.version.reason
     now, made = await head_of(store, base), await replay(store, "net")
     assert made is not None and made.id == now.graph.id == base.id
     assert now.rising is None and now.parent is None
@@ -122,7 +122,7 @@ async def test_what_loses_more_than_it_gains_waits_for_proof() -> None:
     assert (
         report.live is not None
         and report.live.version is None
-        and "no more than it gains" in report.live.words
+        and "no more are worse than better" in report.live.words
     )
     assert len(await log(store)) == 2
 

@@ -86,14 +86,14 @@ def test_a_rival_that_breaks_a_protected_slice_or_gains_nothing_does_not_compete
         rivals | {"same": outcome(5, 5, 60)}, Ledger(), replace(RULES, protected={"units": 0.05})
     )
     assert refused.winner is None
-    assert "slice 'units' loses 3 of 40, 2 may be lost" in refused.reason
+    assert "units loses 3 of 40, 2 may be lost" in refused.reason
     assert "same: it gains nothing" in refused.reason
 
 
 def test_select_says_how_many_pairs_are_missing() -> None:
     result = contest({"split": outcome(10, 0, 2)}, Ledger(), RULES)
     assert (result.winner, result.missing) == (None, 18)
-    assert "holds 12 graded pairs and lacks 18 (about 90 more" in result.reason
+    assert "holds 12 graded requests and lacks 18 (about 90 more" in result.reason
     assert contest({}, Ledger(), RULES).missing == 30
 
 
@@ -111,7 +111,10 @@ def test_a_later_trial_and_a_smaller_gain_need_more_pairs() -> None:
 def test_a_proven_winner_is_adopted_and_its_level_comes_back() -> None:
     verdict, ledger = confirm("t1", won(100), outcome(30, 10, 70), Ledger(), RULES)
     assert verdict.adopted
-    assert verdict.reason == "adopted: 30 gains and 10 losses in 110 pairs; p 0.0011 within 0.015"
+    assert (
+        verdict.reason
+        == "adopted: 30 better and 10 worse answers of 110; p 0.0011, no more than the 0.015 allowed"
+    )
     assert ledger.spent == 0
     stored = json.loads(json.dumps(verdict.evidence))
     assert stored["tally"] == {"gains": 30, "losses": 10, "ties": 70}
@@ -121,7 +124,7 @@ def test_a_proven_winner_is_adopted_and_its_level_comes_back() -> None:
 def test_an_unproven_winner_is_not_adopted_and_pays() -> None:
     verdict, ledger = confirm("t1", won(100), outcome(22, 16, 70), Ledger(), RULES)
     assert not verdict.adopted
-    assert "above 0.015" in verdict.reason
+    assert "more than the 0.015" in verdict.reason
     assert ledger.spent == Ledger().next_level
 
 
@@ -141,12 +144,12 @@ def test_confirm_is_met_once() -> None:
 def test_too_little_evidence_is_not_looked_at_and_costs_nothing() -> None:
     verdict, ledger = confirm("t1", won(100), outcome(60, 0, 0), Ledger(), RULES)
     assert (verdict.adopted, verdict.missing, ledger) == (False, 40, Ledger())
-    assert "confirm holds 60 graded pairs and lacks 40 (about 100 more graded requests" in verdict.reason
+    assert "confirm holds 60 graded requests and lacks 40 (about 100 more graded requests" in verdict.reason
     assert "tally" not in verdict.evidence
     rules = replace(RULES, protected={"units": 0.02})
     verdict, ledger = confirm("t1", won(50), outcome(60, 0, 0), Ledger(), rules)
     assert (verdict.missing, ledger) == (20, Ledger())
-    assert "slice 'units' lacks 20" in verdict.reason
+    assert "units lacks 20" in verdict.reason
 
 
 def test_without_a_winner_nothing_is_confirmed() -> None:
@@ -159,7 +162,7 @@ def test_without_a_winner_nothing_is_confirmed() -> None:
     ("rules", "fault"),
     [
         (Rules(cost_cap=1.2), "an answer costs 1.5, more than 1.2"),
-        (Rules(cost_cap=2.0, protected={"units": 0.02}), "slice 'units' loses 3 of 100, 2 may be lost"),
+        (Rules(cost_cap=2.0, protected={"units": 0.02}), "units loses 3 of 100, 2 may be lost"),
     ],
 )
 def test_no_gain_buys_a_broken_slice_or_a_price_above_the_cap(rules: Rules, fault: str) -> None:
@@ -192,12 +195,12 @@ def test_a_version_goes_when_it_is_proven_worse_overall_or_on_a_protected_slice(
         assert verdict.adopted and after == rollbacks
     verdict, after = watch("v2", outcome(8, 40, 50), rollbacks, rules)
     assert not verdict.adopted and verdict.reason.startswith(
-        "rolled back: all traffic, 8 gains and 40 losses"
+        "rolled back, proven worse: all traffic, 8 better and 40 worse"
     )
     assert after.spent == 0
     hidden = Outcome.of([*pairs(50, 5, 50, "dates"), *pairs(0, 20, 20, "units")])
     verdict, _ = watch("v2", hidden, rollbacks, rules)
-    assert not verdict.adopted and "slice 'units'" in verdict.reason
+    assert not verdict.adopted and "units" in verdict.reason
     assert watch("v2", hidden, rollbacks, RULES)[0].adopted
 
 
@@ -234,6 +237,6 @@ def test_a_stream_that_has_not_met_a_protected_slice_is_not_adopted() -> None:
     seen = [*pairs(60, 0, 40, "dates"), *pairs(0, 0, 19, "units")]
     verdict, after = follow("t1", "split", Outcome.of(seen), ledger, rules)
     assert (verdict.adopted, verdict.missing, after) == (False, 1, ledger)
-    assert "the stream holds 119 graded pairs and lacks 1 (" in verdict.reason
+    assert "the stream holds 119 graded requests and lacks 1 (" in verdict.reason
     seen += [Pair("one more", "one more", True, True, 1.0, 1.0, ("units",))]
     assert follow("t1", "split", Outcome.of(seen), ledger, rules)[0].adopted

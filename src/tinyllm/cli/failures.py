@@ -1,7 +1,7 @@
 """`tinyllm failures`: which graded answers were wrong, by kind and node, and which requests they were."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from tinyllm.errors import SettingsError
 from tinyllm.types import JSON
 
 if TYPE_CHECKING:
+    from tinyllm.graph import Graph
     from tinyllm.learning.blame import Blame
     from tinyllm.learning.failures import Failure
     from tinyllm.learning.proposal import Cluster
@@ -24,9 +25,10 @@ _COUNTED = ("runs", "repaired", "beyond", "healed", "untold", "skipped", "settle
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the command shows."""
+    """What the command shows; `now` are the graded runs that the network as it is answered."""
 
     graded: int
+    now: "Collection[str]"
     failures: "Sequence[Failure]"
     clusters: "Sequence[Cluster]"
     blame: "Blame | None" = None
@@ -49,9 +51,10 @@ def failures(
     """Example: tinyllm failures --blame
 
     Shows the graded answers that were wrong, by kind and by the node at fault, and the kinds of requests among
-    which they are. With --blame the network answers some of them again, each time with one node's choice
-    changed: the node whose change makes the answer right is at fault. With --judge a model names the kind of those
-    of which the rules can only say that they are wrong.
+    which they are; `now` counts those of the network as it is, without its earlier versions. With --blame the
+    network answers some of them again, each time with one node's choice changed: the node whose change makes the
+    answer right is at fault. With --judge a model names the kind of those of which the rules can only say that they
+    are wrong.
     """
     import asyncio
 
@@ -63,21 +66,24 @@ def failures(
 
 
 async def _work(chosen: "Settings", most: int, ask: bool, last: int, seed: int) -> Report:
-    from tinyllm.cli.wiring import open_settings_store
+    from tinyllm.cli.wiring import effective, load_file, open_settings_store
     from tinyllm.learning.clusters import clusters
     from tinyllm.learning.failures import failures
     from tinyllm.learning.items import gather
+    from tinyllm.learning.versions import head_of
 
     store = await open_settings_store(chosen)
     try:
         items = await gather(store, limit=last)
+        head = await head_of(store, load_file(chosen.network))
+        now = {item.trace.run_id for item in items if item.trace.graph == effective(head.graph, chosen).id}
         found, kinds = failures(items), clusters(items, seed=seed)
         if ask:
             found = await _judged(found, chosen)
         if not (found and most):
-            return Report(len(items), found, kinds)
-        told = await _replayed(found, chosen, store, most, seed)
-        return Report(len(items), told.failures, kinds, told)
+            return Report(len(items), now, found, kinds)
+        told = await _replayed(found, head.graph, chosen, store, most, seed)
+        return Report(len(items), now, told.failures, kinds, told)
     finally:
         await store.close()
 
@@ -96,17 +102,15 @@ async def _judged(found: "Sequence[Failure]", chosen: "Settings") -> "list[Failu
 
 
 async def _replayed(
-    found: "Sequence[Failure]", chosen: "Settings", store: "Store", most: int, seed: int
+    found: "Sequence[Failure]", head: "Graph", chosen: "Settings", store: "Store", most: int, seed: int
 ) -> "Blame":
-    from tinyllm.cli.wiring import load_file, open_bench, open_graders
+    from tinyllm.cli.wiring import open_bench, open_graders
     from tinyllm.learning.blame import blame
     from tinyllm.learning.right import Right
-    from tinyllm.learning.versions import head_of
 
-    head = await head_of(store, load_file(chosen.network))
     async with open_bench(chosen, store) as bench, open_graders(chosen) as graders:
         right = Right(graders)
-        return await blame(found, head.graph, bench, right, most=most, seed=seed, progress=_progress)
+        return await blame(found, head, bench, right, most=most, seed=seed, progress=_progress)
 
 
 def _progress(done: int, most: int) -> None:
@@ -121,13 +125,18 @@ def _show(report: Report, limit: int) -> None:
         return
     wrong = len(report.failures)
     click.echo(f"graded answers: {report.graded}, wrong: {wrong} ({wrong / report.graded:.0%})")
+    changed = len(report.now) < report.graded
+    if changed:
+        still = _still(report.failures, report.now)
+        click.echo(f"by the network as it is now: {len(report.now)}, wrong: {still}")
     groups: defaultdict[tuple[str, str], list[Failure]] = defaultdict(list)
     for failure in report.failures:
         groups[failure.kind, failure.node].append(failure)
     width = max(len(f"{kind}, at {node}") for kind, node in groups)
     for (kind, node), own in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         latest = own[-1]
-        click.echo(f"{len(own):6}  {f'{kind}, at {plain(node)}':{width}}  {latest.item.trace.run_id}")
+        now = f"{f'({_still(own, report.now)} now)':>11}" if changed else ""
+        click.echo(f"{len(own):6}{now}  {f'{kind}, at {plain(node)}':{width}}  {latest.item.trace.run_id}")
         click.echo(f"{'':8}{_short(latest.why)}")
     if report.blame is not None:
         click.echo(_replays(report.blame))
@@ -135,9 +144,17 @@ def _show(report: Report, limit: int) -> None:
     click.echo(f"\nkinds of requests with failures: {len(failing)}")
     for cluster in failing[:limit]:
         size = f"{cluster.failing:.0%} wrong of {len(cluster.items)}"
+        if changed:
+            today = [item.passed for item in cluster.items if item.trace.run_id in report.now]
+            size += f", now {today.count(False)} of {len(today)}"
         click.echo(f"{plain(cluster.name)}, at {plain(cluster.node)}: {size}")
         for example in cluster.examples:
             click.echo(f"{'':8}{_short(example)}")
+
+
+def _still(found: "Sequence[Failure]", now: "Collection[str]") -> int:
+    """How many of the failures are the present network's."""
+    return sum(failure.item.trace.run_id in now for failure in found)
 
 
 def _replays(told: "Blame") -> str:
@@ -167,7 +184,12 @@ def _short(text: str) -> str:
 
 def _json(report: Report, limit: int) -> JSON:
     return {
-        "runs": {"graded": report.graded, "failed": len(report.failures)},
+        "runs": {
+            "graded": report.graded,
+            "failed": len(report.failures),
+            "graded_now": len(report.now),
+            "failed_now": _still(report.failures, report.now),
+        },
         "failures": [
             {
                 "run_id": failure.item.trace.run_id,
@@ -176,6 +198,7 @@ def _json(report: Report, limit: int) -> JSON:
                 "node": failure.node,
                 "why": failure.why,
                 "settled": failure.settled,
+                "now": failure.item.trace.run_id in report.now,
             }
             for failure in report.failures
         ],

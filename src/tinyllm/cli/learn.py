@@ -162,20 +162,24 @@ class Told:
 
 
 def _show(title: str, report: "Report", dry: bool) -> None:
+    from tinyllm.learning.traffic import SHARES
+
     right = report.graded - report.failed
     click.echo(click.style(f"{title}: {report.graded} graded answers, {right} right", bold=True))
     for user, count in report.left_out.items():
         click.echo(f"  left out: {count} grades by {plain(user)!r}: one user's word weighs no more")
     if report.live is not None:
         click.echo(f"  {report.live.words}")
-    failing = sorted(report.clusters, key=lambda one: -one.failing * len(one.items))
-    for cluster in [one for one in failing if one.failing][:SHOWN]:
-        example = f", such as {plain(cluster.examples[0])!r}" if cluster.examples else ""
-        click.echo(
-            f"  fails at {cluster.failed} of {len(cluster.items)}: {cluster.name} ({cluster.node}){example}"
-        )
     for done in report.rounds:
         _show_round(done, dry)
+    failing = sorted((one for one in report.clusters if one.failing), key=lambda one: -one.failed)
+    if failing:
+        share = f"of the {SHARES['propose']:.0%} of requests that changes are made from"
+        click.echo(f"  the network as it is now fails at these, {share}:")
+    for cluster in failing[:SHOWN]:
+        example = f", such as {plain(cluster.examples[0])!r}" if cluster.examples else ""
+        size = f"{cluster.failed} of {len(cluster.items)}"
+        click.echo(f"    {size:>10}  {cluster.name} ({cluster.node}){example}")
     for rest in report.rests:
         click.echo(f"  {plain(rest)}")
     for fault in report.faults:
@@ -190,22 +194,24 @@ def _show(title: str, report: "Report", dry: bool) -> None:
 def _show_round(done: "Round", dry: bool) -> None:
     for name, proposal in done.proposals.items():
         tried = done.contest.evidence.get(name)
-        gains = f" ({_effect(tried, proposal.saves)})" if tried else ""
+        gains = f" (on other requests: {_effect(tried, proposal.saves)})" if tried else ""
         click.echo(f"  {'would try' if dry else 'tried'} {name}: {proposal.reason}{gains}")
     if done.version is not None:
         up = "" if done.version.share == 1 else f" ({done.version.stage})"
         click.echo(click.style(f"  adopted as version {done.version.revision}{up}: ", bold=True), nl=False)
-        click.echo(done.trial.verdict if done.trial else "")
+        click.echo(done.trial.verdict.removeprefix("adopted: ") if done.trial else "")
     elif done.trial is not None:
         click.echo(f"  not adopted: {done.trial.verdict}")
 
 
 def _effect(tried: Mapping[str, JSON], saves: bool) -> str:
     """What a change did on select."""
-    tally, before, after = tried["tally"], tried["cost_before"], tried["cost_after"]
+    from tinyllm.evidence import Tally
+
+    tally, before, after = Tally(**tried["tally"]), tried["cost_before"], tried["cost_after"]
     change = after / before - 1 if before else 0.0
     costs = f"; an answer costs {abs(change):.0%} {'more' if change > 0 else 'less'}" if saves else ""
-    return f"{tally['gains']} gains, {tally['losses']} losses{costs}"
+    return f"{tally}{costs}"
 
 
 def _json(report: "Report") -> dict[str, JSON]:

@@ -132,21 +132,19 @@ def _outcome(name: str, outcome: Mapping[str, Any]) -> Iterator[str]:
     """What a candidate did against the head on one part of the traffic."""
     if "tally" not in outcome:
         return
+    from tinyllm.evidence import Tally
+
     low, high = outcome["gain_interval"]
     yield (
-        f"{name}: {_tally(outcome['tally'])}, a gain of {outcome['gain']:+.1%} ({low:+.1%} to {high:+.1%})"
+        f"{name}: {Tally(**outcome['tally'])}, a gain of {outcome['gain']:+.1%} ({low:+.1%} to {high:+.1%})"
     )
     yield f"  an answer costs {_price(outcome['cost_after'])}, before {_price(outcome['cost_before'])}"
     for piece, tally in outcome["slices"].items():
-        yield f"  {piece}: {_tally(tally)}"
+        yield f"  {piece}: {Tally(**tally)}"
 
 
 def _price(cost: float) -> str:
     return amount(cost) if cost >= 1 else f"{cost:.3g}"  # operations, or money
-
-
-def _tally(tally: Mapping[str, int]) -> str:
-    return f"{tally['gains']} gains and {tally['losses']} losses in {sum(tally.values())} pairs"
 
 
 def _json(trial: "TrialRow", levels: Mapping[str, float], became: Mapping[str, str]) -> dict[str, JSON]:

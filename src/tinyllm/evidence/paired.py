@@ -38,6 +38,9 @@ class Tally:
         """The same pairs seen from the other side: what would going back gain?"""
         return Tally(self.losses, self.gains, self.ties)
 
+    def __str__(self) -> str:
+        return f"{self.gains} better and {self.losses} worse answers of {self.pairs}"
+
 
 Test = Callable[[Tally], float]  # to a p-value
 

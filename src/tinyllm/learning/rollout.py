@@ -55,7 +55,7 @@ async def look_back(
     try:
         if not verdict.adopted:
             back = await roll_back(store, head, verdict.reason, tenant, evidence=verdict.evidence)
-            return Live(f"version {stages[-1].revision} is taken back: {verdict.reason}", back)
+            return Live(f"version {stages[-1].revision} is {verdict.reason}", back)
         if head.rising is None:
             return Live(f"version {stages[-1].revision} {verdict.reason}")
         own = [item for item in live if _since(item, stages[-1])]
@@ -69,14 +69,13 @@ async def look_back(
 async def _move_on(store: Store, head: Head, seen: Outcome, margin: float, tenant: str) -> Live:
     """The next stage, where this one has shown enough and loses nothing on balance."""
     stage, rules, tally = head.change[-1], head.base.learning, seen.tally
-    graded = f"{tally.gains} gains and {tally.losses} losses in {tally.pairs} graded answers"
-    here = f"version {stage.revision}, {stage.stage}: {graded}"
+    here = f"version {stage.revision}, {stage.stage}: {tally}"
     if tally.pairs < rules.answers:
         return Live(f"{here}; {rules.answers} are needed, each of another kind, before it moves on")
     if tally.gain < -margin:
-        return Live(f"{here}; it moves on when it loses no more than it gains")
+        return Live(f"{here}; it moves on when no more are worse than better")
     share = next(share for share in rules.rollout if share > stage.share)
-    made = await roll_out(store, head, share, f"{graded} at the stage before", as_data(seen), tenant)
+    made = await roll_out(store, head, share, f"{tally} at the stage before", as_data(seen), tenant)
     return Live(f"{here}; as version {made.revision} it {made.stage}", made)
 
 

@@ -84,7 +84,7 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
     able = [name for name in rivals if not faults[name]]
     if not able:
         reason = ". ".join(f"{name}: {'; '.join(found)}" for name, found in faults.items())
-        return Contest(None, 0, 0, f"no rival meets confirm. {reason}", evidence)
+        return Contest(None, 0, 0, f"nothing is worth a proof. {reason}", evidence)
     winner = (_cheapest if rules.margin else _best)({name: rivals[name] for name in able})
     tally = rivals[winner].tally
     # A large gain needs few pairs. The winner's own figure is a little flattered by having won; what that costs
@@ -92,7 +92,7 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
     gain = max(0.0 if rules.margin else rules.gain, tally.gain)
     flips = max(tally.flips, gain, 1 / tally.pairs)
     needed = required_pairs(_one_look(rules), gain, flips, ledger.next_level, rules.power)
-    return Contest(winner, needed, 0, f"{winner} wins on select: {_words(tally)}", evidence)
+    return Contest(winner, needed, 0, f"{winner} wins on select: {tally}", evidence)
 
 
 def _cheapest(able: Mapping[str, Outcome]) -> str:
@@ -152,15 +152,14 @@ def watch(version: str, outcome: Outcome, ledger: Ledger, rules: Rules) -> tuple
     """
     level = ledger.level(version)
     tallies = {"all traffic": outcome.tally}
-    tallies |= {f"slice {name!r}": outcome.slices.get(name, Tally()) for name in rules.protected}
+    tallies |= {name: outcome.slices.get(name, Tally()) for name in rules.protected}
     values = {name: e_value(tally.swapped(), -rules.margin) for name, tally in tallies.items()}
     # The mean of e-values is one, whatever their dependence (Vovk and Wang 2021).
     p_value = min(1.0, len(values) / math.fsum(values.values()))
     worst = max(values, key=lambda name: values[name])
     stays = p_value > level
-    reason = (
-        f"{'stays' if stays else 'rolled back'}: {worst}, {_words(tallies[worst])}; {_test(p_value, level)}"
-    )
+    head = "stays, not proven worse" if stays else "rolled back, proven worse"
+    reason = f"{head}: {worst}, {tallies[worst]}; {_test(p_value, level)}"
     evidence = {"trial": version, "test": "betting", "p_value": p_value, "level": level, **as_data(outcome)}
     return Verdict(stays, reason, 0, evidence), ledger if stays else ledger.closed(version, proven=True)
 
@@ -187,10 +186,7 @@ def vouch(trial: str, candidate: str, held: Tally, older: Outcome, rules: Rules)
         faults.append(f"{held.pairs} failing examples could be kept back, and {HELD} are needed: bring more")
     if held.pairs - right > held.pairs // WRONG:
         faults.append(f"{held.pairs - right} of the examples kept back are still wrong")
-    why = (
-        f"{right} of {held.pairs} examples right that it was not made from; "
-        f"older traffic: {_words(older.tally)}"
-    )
+    why = f"{right} of {held.pairs} examples right that it was not made from; older traffic: {older.tally}"
     evidence = {
         "trial": trial,
         "candidate": candidate,
@@ -208,7 +204,7 @@ def _judge(trial: str, candidate: str, test: Test, outcome: Outcome, ledger: Led
     proven = p_value <= level
     saved = 1 - outcome.cost_after / outcome.cost_before if rules.margin and outcome.cost_before else 0.0
     cheaper = (f"an answer costs {saved:.0%} less",) if saved > 0 else ()
-    why = "; ".join((_words(outcome.tally), *cheaper, _test(p_value, level), *faults))
+    why = "; ".join((str(outcome.tally), *cheaper, _test(p_value, level), *faults))
     adopted = proven and not faults
     evidence = {"trial": trial, "candidate": candidate, "p_value": p_value, "level": level}
     evidence |= {"test": "mcnemar" if test is mcnemar else "betting", "margin": rules.margin}
@@ -226,7 +222,7 @@ def _short(
     missing = max(needed - pairs, 0, *lacking.values())
     if not missing:
         return None
-    why = [_lack(part, pairs, missing), *(f"slice {name!r} lacks {n}" for name, n in lacking.items())]
+    why = [_lack(part, pairs, missing), *(f"{name} lacks {n}" for name, n in lacking.items())]
     evidence = {"trial": trial, "candidate": candidate, "pairs": pairs, "needed": needed, "lacking": lacking}
     return Verdict(False, "; ".join(why), missing, evidence)
 
@@ -242,24 +238,20 @@ def _faults(outcome: Outcome, rules: Rules) -> tuple[str, ...]:
         tally = outcome.slices.get(name, Tally())
         allowed = math.floor(share * tally.pairs + 1e-9)
         if tally.losses > allowed:
-            found.append(f"slice {name!r} loses {tally.losses} of {tally.pairs}, {allowed} may be lost")
+            found.append(f"{name} loses {tally.losses} of {tally.pairs}, {allowed} may be lost")
     return tuple(found)
 
 
 def _lack(part: Part | None, pairs: int, missing: int) -> str:
     requests = math.ceil(missing / (SHARES[part] if part else 1))
     return (
-        f"too little evidence: {part or 'the stream'} holds {pairs} graded pairs and lacks {missing}"
+        f"too little evidence: {part or 'the stream'} holds {pairs} graded requests and lacks {missing}"
         f" (about {requests} more graded requests, each unlike the others)"
     )
 
 
-def _words(tally: Tally) -> str:
-    return f"{tally.gains} gains and {tally.losses} losses in {tally.pairs} pairs"
-
-
 def _test(p_value: float, level: float) -> str:
-    return f"p {p_value:.2g} {'within' if p_value <= level else 'above'} {level:.2g}"
+    return f"p {p_value:.2g}, {'no more' if p_value <= level else 'more'} than the {level:.2g} allowed"
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
