@@ -10,7 +10,19 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.cli.conftest import Run
+from tests.support.tiny_gguf import write_adapter, write_scripted
 from tinyllm.cli.main import COMMANDS
+
+BESIDE = """\
+schema: 1
+name: own
+models:
+  base: {backend: llamacpp, model: models/base.gguf, options: {adapters: {late: {path: models/late.gguf}}}}
+nodes:
+  start: {kind: entry, next: say}
+  say: {kind: specialist, model: base, adapter: late, next: end}
+  end: {kind: exit}
+"""
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -47,6 +59,25 @@ def test_a_first_network_is_legal_and_never_overwritten(home: Path, run: Run) ->
     before = (home / "mine.yaml").read_bytes()
     assert run("graph", "init", "mine.yaml").exit_code == 2
     assert (home / "mine.yaml").read_bytes() == before
+
+
+def test_a_legal_network_that_cannot_run_here_says_so(home: Path, run: Run) -> None:
+    text = (home / "tiny.yaml").read_text(encoding="utf-8").replace("backend: scripted", "backend: scriptd")
+    (home / "far.yaml").write_text(text, encoding="utf-8")
+    checked = run("graph", "check", "far.yaml")
+    assert checked.exit_code == 0 and "a legal network" in checked.stdout
+    assert "cannot run here yet" in checked.stderr and "did you mean 'scripted'" in checked.stderr
+    assert run("graph", "check", "tiny.yaml").stderr == ""
+
+
+def test_files_that_a_network_names_stand_beside_it(home: Path, run: Run) -> None:
+    pieces = ["one", "two", "three"]
+    folder = home / "elsewhere" / "models"
+    folder.mkdir(parents=True)
+    write_scripted(folder / "base.gguf", pieces)
+    write_adapter(folder / "late.gguf", pieces, 1)
+    (home / "elsewhere" / "own.yaml").write_text(BESIDE, encoding="utf-8")
+    assert run("ask", "--network", "elsewhere/own.yaml", "hello").stdout == "twothree\n"
 
 
 def test_a_bad_network_names_its_lines(home: Path, run: Run) -> None:

@@ -142,6 +142,8 @@ def test_a_rollback_asks_and_says_what_becomes_of_traffic(run: Run) -> None:
     assert declined.exit_code == 0 and "nothing was changed" in declined.stderr
     assert "without 1, model: it fails" in declined.stderr and "within a second" in declined.stderr
     assert run("ask", "hi").stdout == "learned\n"
+    alone = run("rollback", "0")
+    assert alone.exit_code == 2 and "nobody answers here: say --yes" in alone.stderr
     agreed = run("rollback", "0", stdin="y\n")
     assert "as in version 0 again, as version 2" in agreed.stdout
     assert "tinyllm rollback 1" in agreed.stderr

@@ -87,7 +87,7 @@ def demo(as_json: bool) -> None:
         total = {**_sums(network), "questions": len(rows), "alone": _sums(rivals) if rivals else None}
         print_json({"answers": [_json(row) for row in rows], **total})
         return
-    click.echo(f"\n{'':26}{'right':>6}{'macs a question':>18}{'ms a question':>16}")
+    click.echo(f"\n{'':26}{'right':>6}{'macs a question':>18}{'ms (median)':>16}")
     _score("the network, with tools", network)
     if rivals:
         _score("one model, without tools", rivals)

@@ -10,7 +10,7 @@ import click
 
 from tinyllm.cli.output import json_flag, note, print_json, settings
 from tinyllm.cli.stored import with_store
-from tinyllm.errors import GraphError
+from tinyllm.errors import GraphError, SettingsError
 
 if TYPE_CHECKING:
     from tinyllm.graph import Graph
@@ -67,8 +67,12 @@ def show(name: str | None, as_json: bool, as_mermaid: bool, svg: str | None) -> 
 @json_flag
 @click.pass_context
 def check(context: click.Context, file: str, as_json: bool) -> None:
-    """Example: tinyllm graph check network.yaml"""
+    """Example: tinyllm graph check network.yaml
+
+    Whether what it needs is here, `tinyllm doctor --network network.yaml` says.
+    """
     from tinyllm.cli.wiring import NODE_TOOLS, read_network
+    from tinyllm.cli.workshop import require_backend
     from tinyllm.graph import parse
 
     try:
@@ -82,6 +86,12 @@ def check(context: click.Context, file: str, as_json: bool) -> None:
         print_json({"ok": True, "id": network.id, "nodes": len(network.nodes)})
     else:
         click.echo(f"{file}: a legal network of {len(network.nodes)} nodes, {network.id}")
+        chosen = settings()
+        try:
+            for name, model in network.models.items():
+                require_backend(name, model, chosen)
+        except SettingsError as error:
+            note(f"it cannot run here yet: {error.message}\nnext: {error.hint}")
 
 
 @graph.command(short_help="Write a commented first network.")

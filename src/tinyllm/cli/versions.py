@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -244,7 +245,13 @@ def rollback(
         target = earlier(head, int(version) if _is_revision(version) else version)
         if not yes:
             _announce(head, target)
-            if not click.confirm("go back?", err=True):
+            try:
+                agreed = click.confirm("go back?", err=True)
+            except click.Abort:
+                if sys.stdin.isatty():
+                    raise
+                raise click.UsageError("nobody answers here: say --yes as well", context) from None
+            if not agreed:
                 return head, None
         return head, await roll_back(store, head, reason, to=target)
 

@@ -16,7 +16,7 @@ from tinyllm.routing.bytext import ByText, from_bytes
 from tinyllm.settings import Settings, trusted_servers
 from tinyllm.starter import shipped
 from tinyllm.tools.table import TOOLS
-from tinyllm.types import Cost, ToolCall
+from tinyllm.types import JSON, Cost, ToolCall
 
 if TYPE_CHECKING:
     from tinyllm.backends.collation import Turns
@@ -126,7 +126,7 @@ class Workshop:
             from tinyllm.starter.catalogue import CATALOGUE
 
             return LinearBackend(name, self._files[sha256], CATALOGUE, sha256)
-        return _collated(_configured(name, model, self._settings), self._turns)
+        return _collated(_configured(name, model, self._settings, self._folder), self._turns)
 
     def _tool(self, name: str, graph: Graph) -> Tool:
         key = name, graph.tools.get(name, "")
@@ -211,25 +211,41 @@ def _reader(name: str, model: str) -> "ReaderBackend":
     return LinearBackend(name, path, OPS, sha256)
 
 
-def _configured(name: str, model: Model, settings: Settings) -> Backend:
-    from tinyllm.backends import KINDS, build
+def require_backend(name: str, model: Model, settings: Settings) -> None:
+    """Raises SettingsError for a model whose backend nobody knows."""
+    from tinyllm.backends import KINDS
 
+    known = [*settings.backends, *KINDS, BUILTIN]
+    if model.backend not in (*known, LEARNED):
+        raise SettingsError(
+            f"model {name!r} runs on the backend {model.backend!r}, which the settings do not have",
+            hint=f"{nearest(model.backend, known)} (or add [backends.{model.backend}] to tinyllm.toml)",
+        )
+
+
+def _configured(name: str, model: Model, settings: Settings, folder: Path) -> Backend:
+    from tinyllm.backends import build
+
+    require_backend(name, model, settings)
     options: dict[str, Any] = dict(model.options)
     kind = model.backend
     if kind in settings.backends:
         known = settings.backends[kind]
         kind, options = known.kind, {**known.options, **options}
-    elif kind not in KINDS:
-        near = nearest(kind, [*settings.backends, *KINDS, BUILTIN])
-        raise SettingsError(
-            f"model {name!r} runs on the backend {kind!r}, which the settings do not have",
-            hint=f"{near} (or add [backends.{kind}] to tinyllm.toml)",
-        )
     if model.model:
-        options["path" if kind == "llamacpp" else "model"] = model.model
+        options |= {"path": folder / model.model} if kind == "llamacpp" else {"model": model.model}
+    if kind == "llamacpp" and isinstance(adapters := model.options.get("adapters"), dict):
+        options["adapters"] = {name: _beside(folder, adapter) for name, adapter in adapters.items()}
     if model.parameters:
         options["parameters"] = model.parameters
     return build(name, kind, options)
+
+
+def _beside(folder: Path, adapter: JSON) -> JSON:
+    """A network's adapter with its path meant from the folder of the network's file."""
+    if isinstance(adapter, dict) and isinstance(path := adapter.get("path"), str):
+        return {**adapter, "path": str(folder / path)}
+    return adapter
 
 
 def _collated(backend: Backend, turns: dict[str, "Turns"]) -> Backend:

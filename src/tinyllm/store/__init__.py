@@ -47,8 +47,9 @@ async def open_store(
 
         return await asyncio.to_thread(lambda: SqlStore(Postgres(url, patience), retention, now))
     raise StoreError(
-        f"{url!r} is not the URL of a store",
-        hint="write sqlite:///PATH/store.db, postgresql://USER@HOST/DATABASE, or memory: to keep nothing",
+        f"{url!r} is not the URL of a store (the setting `store`, or TINYLLM_STORE)",
+        hint="write sqlite:///store.db (a file in this folder), sqlite:////home/you/store.db (four slashes: from the "
+        "root), postgresql://USER@HOST/DATABASE, or memory: to keep nothing",
     )
 
 
