@@ -261,5 +261,5 @@ def test_a_truncated_store_is_reported(url: str, file: Path) -> None:
     "url", ["", "store.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://x/y"]
 )
 async def test_what_is_no_store_url_is_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="sqlite:///store.db .*four slashes"):
+    with pytest.raises(StoreError, match=r"sqlite:///store\.db .*four slashes"):
         await open_store(url)

@@ -49,7 +49,7 @@ class Faults:
     def _unreachable(self, why: str) -> BackendUnreachable:
         return BackendUnreachable(
             f"the server of {self.name!r} cannot be reached at {self.url}: {why}",
-            hint=f"start the server (Ollama: `ollama serve`), or mend its `base_url`: tinyllm.toml, or the network's file, has it",
+            hint="start the server (Ollama: `ollama serve`), or mend its `base_url` in tinyllm.toml or the network",
         )
 
     def of_status(self, status: int, headers: Mapping[str, str], body: str) -> BackendError:
