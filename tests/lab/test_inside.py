@@ -30,6 +30,7 @@ def folder(tmp_path, writer):
     path.mkdir()
     saved.save(path, writer.model.config, LETTERS, stop=0)
     checkpoint.save(path / "checkpoint.pt", {"weights": writer.model.state_dict()})
+    (path / "config.json").write_text("{}")
     return path
 
 
@@ -40,7 +41,7 @@ def test_what_is_saved_is_loaded_to_the_bit(folder, writer):
 
 
 def test_a_model_that_is_missing_or_damaged_says_what_to_do(folder, tmp_path):
-    with pytest.raises(NotFound, match="no language model"):
+    with pytest.raises(NotFound, match="no model of letters"):
         saved.load(tmp_path / "names-gru")
     (folder / "model.json").write_text(json.dumps({"config": {"vocab": 9, "digits": [], "widht": 3}}))
     with pytest.raises(ModelFileError, match="widht"):
@@ -118,4 +119,4 @@ def test_the_command_line_writes_and_looks(folder):
     assert json.loads(lab("look", str(folder), "ab", "--teach", "c", "--json").stdout)["wanted"] == "c"
     assert "after one step" in lab("look", str(folder), "ab", "--teach", "c").stdout
     assert "temperature must be" in lab("chat", str(folder), "--temperature", "0", typed="a\n", code=2).stderr
-    assert "no language model" in lab("chat", "nowhere", typed="a\n", code=1).stderr
+    assert "no run 'nowhere'" in lab("chat", "nowhere", typed="a\n", code=1).stderr

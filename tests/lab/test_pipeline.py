@@ -26,7 +26,7 @@ from tinyllm.lab.pipeline import calculator, dial, questions, reinforce, report,
 from tinyllm.lab.pipeline.questions import Question
 from tinyllm.lab.runs import configured
 from tinyllm.lab.tokenizer import Tokenizer
-from tinyllm.lab.train import Settings, train
+from tinyllm.lab.train import Example, Settings, train
 from tinyllm.protocols import ToolContext
 from tinyllm.tools.calculator import Calculator
 from tinyllm.types import Message, Prompt
@@ -37,7 +37,7 @@ TEXTS = {
     * 60,
 }
 TINY = {"pretrain_steps": 3, "midtrain_steps": 3, "finetune_steps": 3, "reinforce_steps": 2, "tested": 2}
-TINY |= {"vocab": 280, "width": 16, "heads": 1, "hidden": 32, "batch": 2, "finetune_batch": 4}
+TINY |= {"vocab": 512, "width": 16, "heads": 1, "hidden": 32, "batch": 2, "finetune_batch": 4}
 TINY |= {"demonstrations": 5, "prompts": 2, "group": 2}
 SETS = [f"--set={key}={value}" for key, value in TINY.items()]
 PARTS = ("tokenizer", "pretrain", "midtrain", "finetune", "reinforce")
@@ -207,6 +207,18 @@ def test_a_conversation_goes_through_the_calculator(spoken, memorised):
         talk.hold(memorised, spoken, ["again and " * 40], likeliest)
 
 
+def test_what_the_calculator_cannot_do_is_said(spoken):
+    model = Model(Config(spoken.size, width=32, layers=2, heads=1, groups=1, hidden=32, context=128))
+    asked = spoken.encode(f"{talk.USER}3 over 0{talk.ASSISTANT}")
+    train(
+        model,
+        [Example.answer(asked, spoken.encode(f"{talk.OPEN}3 / 0{talk.CLOSE}<|end|>"))],
+        Settings(steps=150, batch=1, lr=1e-2),
+    )
+    (turn,) = talk.hold(model.eval(), spoken, ["3 over 0"], likeliest)
+    assert turn.reply == turn.result == "error: cannot divide by zero"
+
+
 async def test_a_network_holds_the_same_conversation_with_the_exported_model(spoken, memorised, tmp_path):
     export.write_gguf(memorised, spoken, tmp_path / "model.gguf", "f32", "mine", talk.TEMPLATE)
     backend = build("mine", "llamacpp", {"path": tmp_path / "model.gguf"})
@@ -369,21 +381,64 @@ def test_the_command_shows_every_setting_with_its_reason_and_ends_with_the_card(
     assert "depth is 1, not 2" in other.output
     talked = lab("chat", "runs/pipeline-1", said="what is 2 + 2?\n\n" + "on and on " * 300 + "\nbye\n")
     assert "about 50 words" in talked.stderr
-    (Path("runs/pipeline-1/model/model.safetensors")).write_bytes(b"none")
-    assert "is damaged" in lab("chat", "runs/pipeline-1", said="hi\n", code=1).output
+    weights = Path("runs/pipeline-1/model/model.safetensors")
+    sound = weights.read_bytes()
+    weights.write_bytes(b"none")
+    told = lab("chat", "runs/pipeline-1", said="hi\n", code=1).stderr
+    assert "is damaged" in told and "card.json" in told
+    Path("runs/pipeline-1/card.json").unlink()  # as the hint says
+    lab("pipeline", "--depth", "1", *SETS)
+    assert weights.read_bytes() == sound
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_missing_data_is_told_with_where_to_get_it(name, lab, sources):
+def test_missing_data_is_all_that_is_told_with_where_to_get_it(name, lab, sources):
     (sources / name).unlink()
     said = lab("pipeline", "--depth", "1", code=1).output
     assert data.SOURCES[name].url in said and data.SOURCES[name].sha256 in said
+    assert "the dial" not in said
 
 
-def test_a_damaged_checkpoint_stops_the_pipeline(begin):
+def test_in_a_file_there_is_a_line_for_each_tenth_of_a_stage(lab):
+    told = lab("pipeline", "--depth", "1", *SETS, "--set=finetune_steps=40").stderr
+    steps = [int(line.split()[1]) for line in told.splitlines() if re.match(r"finetune .* of 40 ", line)]
+    assert steps == list(range(4, 41, 4))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("vocab=300", "vocab must be 512 or more, not 300"),
+        ("context=10", "context must be 192 or more, not 10"),
+        ("heads=0", "heads must be above 0, not 0"),
+        ("heads=3", "width 32 must be an even multiple of heads 3"),
+        ("test=7", "test must be 0 or 1, not 7"),
+        ("lr=0", "lr must be above 0, not 0"),
+        ("lr=nan", "lr must be above 0, not nan"),
+        ("reinforce_lr=-1", "reinforce_lr must be above 0, not -1"),
+        ("weight_decay=-1", "weight_decay must be 0 or more, not -1"),
+        ("optimizer=sgd", "there is no optimizer 'sgd'; there are adamw, muon"),
+        ("group=0", "group must be above 0, not 0"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_before_any_work(setting, message, lab):
+    said = lab("pipeline", "--depth", "1", "--set", setting, code=2).output
+    first, *more = said.splitlines()
+    assert message in first and "tokenizer" not in said and "the dial" not in said
+    assert len(more) == 1 and "next:" in more[0] and "lab run" not in said
+
+
+def test_a_damaged_checkpoint_stops_the_pipeline_and_its_hint_mends_it(begin):
     folder = begin("run")
-    stages.run(folder)
+    figures = stages.run(folder)
     (folder.path / "card.json").unlink()
     (folder.path / "midtrain.pt").write_bytes(b"none")
-    with pytest.raises(ModelFileError, match=r"midtrain\.pt"):
+    with pytest.raises(ModelFileError, match=r"midtrain\.pt") as told:
         stages.run(begin("run"))
+    assert f"delete {folder.path / 'midtrain.pt'}" in told.value.hint
+    (folder.path / "midtrain.pt").unlink()
+    done = []
+    assert without_time(stages.run(begin("run", lambda stage, *_: done.append(stage)))) == without_time(
+        figures
+    )
+    assert set(done) == {"midtrain"}  # the other stages are kept

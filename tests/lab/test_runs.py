@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -362,9 +363,33 @@ def test_compare_and_chart_read_what_runs_left(lab):
     assert "dev_loss" in lab("compare", "names-count", "short").stdout
     lab("chart", "names-count", "short", "--out", "all")
     assert {path.name for path in Path().glob("all.*")} == {"all.png", "all.svg"}
-    assert "tinyllm lab run names-gru" in lab("compare", "names-gru", "short", code=1).stderr
+    table = lab("compare", "names-count", "short").stdout
+    assert "None" not in table and re.search(r"^steps +- +3$", table, re.MULTILINE)
     lab("run", "logic", "--set", "steps=2")
     assert "no loss to draw" in lab("chart", "logic", code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["compare", "chart", "chat", "look"])
+def test_a_run_that_is_not_there_says_how_to_make_it(command, lab, names):
+    other = {"compare": ["runs/logic"], "look": ["text"]}.get(command, [])
+
+    def told(name):
+        return lab(command, name, *other, code=1).stderr
+
+    assert "tinyllm lab run names-gru" in told("names-gru")
+    assert "tinyllm lab pipeline --depth 2" in told("pipeline-2")
+    assert "'runs/nothere'" in told("runs/nothere") and "runs/runs" not in told("runs/nothere")
+    assert "tinyllm lab list" in told("nothere")
+    (names / "names.txt").unlink()
+    lab("run", "names-gru", code=1)
+    assert "tinyllm lab run names-gru" in told("names-gru")  # what could not begin is no run
+    lab("run", "logic", "--set", "steps=2")
+    assert "runs/ has logic\n" in told("nothere")
+
+
+def test_a_model_is_not_looked_for_where_there_is_none(lab):
+    lab("run", "logic", "--set", "steps=2")
+    assert "lab run names-rnn" in lab("chat", "logic", code=1).stderr
 
 
 @pytest.mark.parametrize(
@@ -373,14 +398,16 @@ def test_compare_and_chart_read_what_runs_left(lab):
         (["names-transfomer"], "did you mean 'names-transformer'"),
         (["logic", "--set", "step=3"], "no setting 'step'"),
         (["logic", "--set", "steps=many"], "is no int"),
-        (["logic", "--set", "steps=0"], "too small"),
+        (["logic", "--set", "steps=0"], "steps must be above 0, not 0"),
+        (["names-gru", "--set", "lr=0"], "lr must be above 0, not 0"),
+        (["names-gru", "--set", "lr=inf"], "lr must be above 0, not inf"),
         (["logic", "--set", "steps"], "KEY=VALUE"),
         (["logic", "--device", "tpu"], "not one of"),
         (["arithmetic-formats", "--set", "places=1"], "there are not"),
         (["scaling", "--set", "sizes=9"], "too few"),
-        (["names-transformer", "--set", "heads=5"], "width 64 / heads 5"),
+        (["names-transformer", "--set", "heads=5"], "even multiple of heads 5"),
         (["names-transformer", "--set", "mixer=hyena"], "no mixer 'hyena'"),
-        (["names-transformer", "--set", "width=0"], "1 or more"),
+        (["names-transformer", "--set", "width=0"], "width must be above 0, not 0"),
         (["names-wavenet", "--set", "optimizer=adamw", "--set", "lr=1e37", "--set", "steps=9"], "last good"),
         (["names-wavenet", "--set", "optimizer=sgd"], "adamw, muon"),
     ],
@@ -389,6 +416,7 @@ def test_what_cannot_work_is_told_without_a_traceback(args, message, lab):
     done = CliRunner().invoke(cli, ["lab", "run", *args])
     assert done.exit_code in (1, 2) and message in done.stderr and "Traceback" not in done.output
     assert "next:" in done.stderr
+    assert len(done.stderr.split("next:")[0]) < 200  # no dump of a whole config
     if "heads=5" in args:  # nothing was begun, so the right config finds no other run in its way
         assert not list(Path("runs/names-transformer").glob("*.pt"))
         lab("run", "names-transformer", *(f"--set={key}={value}" for key, value in RUNG.items()))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinyllm.cli.output import json_flag, note, plain, print_json, settings
-from tinyllm.errors import RequestError, SettingsError, TinyLLMError
+from tinyllm.cli.output import json_flag, note, plain, print_json, settings, terminal
+from tinyllm.errors import NotFound, RequestError, SettingsError, TinyLLMError
 from tinyllm.types import JSON
 
 if TYPE_CHECKING:
@@ -144,10 +144,12 @@ def pipeline(
             fresh=fresh,
             told=told,
         )
-        for name, value in config.items():
-            note(f"{name:18}{value!s:>8}  {chosen[name].reason if value == chosen[name].value else '--set'}")
         figures = folder.finished
         if figures is None:
+            stages.check(folder)
+            for name, value in config.items():
+                why = chosen[name].reason if value == chosen[name].value else "--set"
+                note(f"{name:18}{value!s:>8}  {why}")
             figures = stages.run(folder)
         else:
             note(f"finished before; --fresh does it again: {folder.path}")
@@ -337,8 +339,9 @@ def _lab() -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
-    except ValueError as error:  # how the lab refuses a config
-        raise RequestError(str(error), hint="change it with --set; `tinyllm lab run --help`") from error
+    except ValueError as error:  # how the lab refuses a setting or an option
+        command = click.get_current_context().command_path
+        raise RequestError(str(error), hint=f"change what was given: {command} --help") from error
     except RuntimeError as error:
         told = str(error)
         if "out of memory" in told or "not enough memory" in told:
@@ -352,9 +355,12 @@ def _lab() -> Iterator[None]:
 
 @contextmanager
 def _bars() -> Iterator["Told"]:
-    """A progress bar for each part of a run, on stderr."""
+    """A progress bar for each part of a run, on stderr; where that is no terminal, a line for each tenth."""
     from contextlib import ExitStack
 
+    if not terminal():
+        yield _line
+        return
     with ExitStack() as stack:
         bars: dict[str, Any] = {}
 
@@ -370,6 +376,11 @@ def _bars() -> Iterator["Told"]:
         yield told
 
 
+def _line(what: str, step: int, steps: int, loss: float, left: float) -> None:
+    if step == steps or step * 10 // steps > (step - 1) * 10 // steps:
+        note(f"{what:20}{step:>7} of {steps}  loss {loss:.4f}  {left:.0f} s left")
+
+
 def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
     for change in changes:
         if "=" not in change:
@@ -378,10 +389,28 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _folder(name: str) -> Path:
-    return Path(name) if (Path(name) / "config.json").exists() else _RUNS / name
+    """The folder of the run `name`, or the folder itself. Raises NotFound where there is no run, saying how to
+    make it."""
+    from tinyllm.lab.folder import begun
+    from tinyllm.lab.runs import RUNS
+
+    for path in (Path(name), _RUNS / name):
+        if begun(path):
+            return path
+    depth = name.removeprefix("pipeline-")
+    if name in RUNS:
+        hint = f"tinyllm lab run {name}"
+    elif name != depth and depth.isdecimal():
+        hint = f"tinyllm lab pipeline --depth {depth}"
+    else:
+        there = sorted(path.name for path in _RUNS.glob("*") if begun(path))
+        hint = f"runs/ has {', '.join(there)}" if there else "`tinyllm lab list` shows what can be run"
+    raise NotFound(f"there is no run {name!r}, neither as a folder nor in runs/", hint=hint)
 
 
 def _figure(value: JSON) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, list):
         return " to ".join(map(_figure, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

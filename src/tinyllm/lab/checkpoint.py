@@ -34,5 +34,6 @@ def load(path: Path) -> dict[str, Any]:
     except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         damaged = str(error)
     raise ModelFileError(
-        f"the checkpoint {path.name!r} is damaged ({damaged})", hint=f"delete {path} and begin anew"
+        f"the checkpoint {path.name!r} is damaged ({damaged})",
+        hint=f"delete {path} and give the same command again: only what it held is trained anew",
     )

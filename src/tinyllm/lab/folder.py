@@ -47,7 +47,7 @@ class Folder:
             raise RequestError(f"{str(path)!r} holds something else than a run", hint="give another --out")
         if fresh and (path / "config.json").exists():
             shutil.rmtree(path)
-        if _begun(path):
+        if begun(path):
             theirs = _read(path / "config.json")
             if theirs != mine:
                 raise RequestError(
@@ -139,7 +139,8 @@ def card(path: Path) -> dict[str, Any]:
     """The card of a finished run. Raises NotFound where `path` holds none."""
     if not (path / "card.json").exists():
         raise NotFound(
-            f"there is no finished run in {str(path)!r}", hint=f"tinyllm lab run {path.name} --out {path}"
+            f"there is no finished run in {str(path)!r}",
+            hint="one that was stopped goes on with the command that began it",
         )
     return _read(path / "card.json")
 
@@ -163,17 +164,17 @@ def metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def save_figure(path: Path, figure: Any) -> None:
-    """Save a matplotlib figure as `path` with .png and .svg."""
-    for kind in ("png", "svg"):
-        figure.savefig(path.with_name(f"{path.name}.{kind}"), dpi=120, bbox_inches="tight")
-
-
-def _begun(path: Path) -> bool:
+def begun(path: Path) -> bool:
     """Whether a run has done anything in `path` but write its config and shape."""
     first = ("config.json", "metrics.jsonl", "model.json")
     others = [file for file in path.glob("*") if file.name not in first]
     return (path / "config.json").exists() and bool(others or metrics(path))
+
+
+def save_figure(path: Path, figure: Any) -> None:
+    """Save a matplotlib figure as `path` with .png and .svg."""
+    for kind in ("png", "svg"):
+        figure.savefig(path.with_name(f"{path.name}.{kind}"), dpi=120, bbox_inches="tight")
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -26,9 +26,12 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        k, p = 1 if self.top_k is None else self.top_k, 1.0 if self.top_p is None else self.top_p
-        if self.temperature <= 0 or k < 1 or not 0 < p <= 1:
-            raise ValueError(f"temperature must be above 0, top_k 1 or more, top_p in (0, 1]: {self}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be 1 or more, not {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """The probabilities (N, vocab) that tokens are drawn with (nucleus: Holtzman et al. 2019)."""

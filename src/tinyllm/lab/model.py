@@ -54,8 +54,9 @@ class Config:
     unread: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.vocab, self.width, self.layers, self.heads, self.groups, self.hidden, self.context) < 1:
-            raise ValueError(f"every size of a model must be 1 or more: {self}")
+        for size in ("vocab", "width", "layers", "heads", "groups", "hidden", "context"):
+            if getattr(self, size) < 1:
+                raise ValueError(f"{size} must be 1 or more, not {getattr(self, size)}")
         for what, name, known in (
             *(("mixer", name, MIXERS) for name in self.mixers or ("",)),
             *(("position", name, POSITIONS) for name in self.position.split() or ("",)),
@@ -66,9 +67,7 @@ class Config:
                 raise ValueError(f"there is no {what} {name!r}; there are {', '.join(known)}")
         if {"attention", "cross"} & {*self.mixers}:
             if self.width % self.heads or (self.width // self.heads) % 2:
-                raise ValueError(
-                    f"width {self.width} / heads {self.heads} must be even and whole (RoPE pairs)"
-                )
+                raise ValueError(f"width {self.width} must be an even multiple of heads {self.heads}")
             if self.heads % self.groups:
                 raise ValueError(f"heads {self.heads} must be a multiple of groups {self.groups}")
         if not (0 <= self.dropout < 1 and 0 <= self.unread < 1):

@@ -51,8 +51,8 @@ def load(path: Path) -> Writer:
     """
     if not (path / "model.json").exists() or not (path / "checkpoint.pt").exists():
         raise NotFound(
-            f"there is no language model in {str(path)!r}",
-            hint=f"tinyllm lab run {path.name}; the runs `names-*` and `shakespeare-gpt` make some",
+            f"there is no model of letters in {str(path)!r}",
+            hint="`lab run names-rnn` leaves one, other names and plays too; `lab pipeline` one for `lab chat`",
         )
     try:
         kept = json.loads((path / "model.json").read_text(encoding="utf-8"))

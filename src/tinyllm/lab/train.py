@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,10 @@ class Example:
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.learn) or not any(self.learn[1:]):
-            raise ValueError(f"an example needs one mask entry per token and a token to learn: {self}")
+            raise ValueError(
+                f"an example needs a token to learn, and one mask entry per token: it has {len(self.learn)} "
+                f"entries for {len(self.ids)} tokens, {sum(self.learn[1:])} of them to learn"
+            )
 
     @classmethod
     def answer(cls, prompt: Sequence[int], answer: Sequence[int]) -> "Example":
@@ -73,12 +76,17 @@ class Settings:
     threads: int = 1  # more threads than free cores make small matrices slower
 
     def __post_init__(self) -> None:
-        if (
-            min(self.steps, self.batch, self.threads) < 1
-            or not 0 <= self.dropout < 1
-            or not 0 <= self.warmup < 1
-        ):
-            raise ValueError(f"steps, batch, threads must be 1 or more, dropout, warmup in [0, 1): {self}")
+        for name in ("steps", "batch", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("dropout", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 0 or more and below 1, not {getattr(self, name)}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if self.optimizer not in get_args(optim.Name):
+            known = ", ".join(get_args(optim.Name))
+            raise ValueError(f"there is no optimizer {self.optimizer!r}; there are {known}")
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`, counted from 0; it ends near zero."""
@@ -248,8 +256,10 @@ def _batches(
         if not pool:
             raise ValueError(f"there are no examples to train on in epoch {epoch}")
         for example in pool:
-            if len(example.ids) > context + 1 or max(example.ids) >= vocab:
-                raise ValueError(f"an example exceeds context {context} or vocabulary {vocab}: {example.ids}")
+            if len(example.ids) > context + 1:
+                raise ValueError(f"an example of {len(example.ids)} tokens exceeds the context of {context}")
+            if max(example.ids) >= vocab:
+                raise ValueError(f"an example has token {max(example.ids)}, the vocabulary only {vocab}")
         shuffle.shuffle(pool)
         stretch = settings.batch * 16
         batches = []

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _SUM = re.compile(r"[\d\s.()+*/-]+")
+ERROR = "error: "  # how a result begins that is none
 _LONGEST = 200  # characters; no sum of this length is slow
 
 
@@ -50,6 +51,6 @@ def result(expression: str) -> str:
     try:
         number = value(expression)
     except ValueError as error:
-        return f"error: {error}"
+        return f"{ERROR}{error}"
     text = said(number)
     return f"{expression} {'=' if Fraction(text) == number else '≈'} {text}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tinyllm.errors import RequestError
 from tinyllm.lab import export
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.generate import likeliest
@@ -32,9 +33,34 @@ STORIES = 1 / 10  # of the turns of fine-tuning
 EARLIER = 0.1  # of them have another turn before them
 ROUND = 50  # steps of reinforcement between two rounds of answers
 RIGHT = 1 / 2  # of its turns are stories with a right answer
+LEAST = {"vocab": 512, "context": 192}  # the longest turn has 164 tokens of so small a vocabulary
+TRAINING = {  # stage to the names of its batch and rate
+    "pretrain": ("batch", "lr"),
+    "midtrain": ("batch", "lr"),
+    "finetune": ("finetune_batch", "lr"),
+    "reinforce": ("finetune_batch", "reinforce_lr"),
+}
 
 Text = dict[str, tuple[str, str]]
 Windows = Callable[[int], list[Example]]  # examples of an epoch
+
+
+def check(folder: Folder) -> None:
+    """Raises RequestError or ValueError for settings that cannot work, NotFound for data that is not there."""
+    config = folder.config
+    for name, least in LEAST.items():
+        if config[name] < least:
+            hint = f"leave it out, or --set {name}={least}: the longest story needs so many"
+            raise RequestError(f"{name} must be {least} or more, not {config[name]}", hint=hint)
+    if config["test"] not in (0, 1):
+        raise RequestError(
+            f"test must be 0 or 1, not {config['test']}",
+            hint="1 judges; 0 asks other questions, to choose settings by",
+        )
+    _shape(config, config["vocab"])
+    for stage in TRAINING:
+        _settings(folder, stage)
+    texts.texts(folder.text, folder.seed)
 
 
 def run(folder: Folder) -> dict[str, Any]:
@@ -74,13 +100,9 @@ def tokenize(folder: Folder, read: Text) -> Tokenizer:
 
 def pretrain(folder: Folder, read: Text, tokenizer: Tokenizer, windows: Windows) -> Model:
     """A model that predicts the next token of plays, problems and sums."""
-    config = folder.config
-    shape = {key: config[key] for key in ("width", "heads", "hidden", "context")}
-    model = Model(
-        Config(tokenizer.size, layers=config["depth"], groups=config["heads"], **shape), seed=folder.seed
-    )
+    model = Model(_shape(folder.config, tokenizer.size), seed=folder.seed)
     model.to(folder.device)
-    card = _learn(folder, model, windows, "pretrain", config["batch"])
+    card = _learn(folder, model, windows, "pretrain")
 
     def look() -> dict[str, Any]:
         figures = _cost(card)
@@ -119,7 +141,7 @@ def midtrain(folder: Folder, tokenizer: Tokenizer, model: Model, windows: Window
             del ids[: config["context"] + 1]
         return made
 
-    card = _learn(folder, model, examples, "midtrain", config["batch"])
+    card = _learn(folder, model, examples, "midtrain")
     folder.once("midtrain", lambda: _cost(card))
 
 
@@ -132,7 +154,7 @@ def finetune(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
         count = EPOCH * config["finetune_batch"]
         return [_turn(folder, tokenizer, chance, shown, STORIES) for _ in range(count)]
 
-    card = _learn(folder, model, examples, "finetune", config["finetune_batch"])
+    card = _learn(folder, model, examples, "finetune")
     folder.once("finetune", lambda: _cost(card))
 
 
@@ -150,7 +172,11 @@ def _turn(
     asked = chance.choice(stories) if story else questions.mixture(chance, "train", CALLS)
     before = [questions.mixture(chance, "train", CALLS)] if chance.random() < EARLIER else []
     made = talk.example(tokenizer, *before, asked)
-    return made if len(made.ids) <= folder.config["context"] else talk.example(tokenizer, asked)
+    return made if _fits(folder, made) else talk.example(tokenizer, asked)
+
+
+def _fits(folder: Folder, made: Example) -> bool:
+    return len(made.ids) <= folder.config["context"]
 
 
 def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
@@ -173,8 +199,9 @@ def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
             tokenizer.end,
             folder.seed * 100_003 + number,
         )
-        calls = [(asked[i].text, talk.call_of(tokenizer.decode(said))) for i, said in found.right]
-        return {"right": calls, "share": found.share, "tokens": found.tokens}
+        calls = [Question(asked[i].text, talk.call_of(tokenizer.decode(said))) for i, said in found.right]
+        kept = [(call.text, call.sum) for call in calls if _fits(folder, talk.example(tokenizer, call))]
+        return {"right": kept, "share": found.share, "tokens": found.tokens}
 
     def examples(epoch: int) -> list[Example]:
         # Kept, since a run that goes on asks for the epochs before again, when the model is another.
@@ -186,7 +213,7 @@ def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
             _turn(folder, tokenizer, chance, known, RIGHT) for _ in range(ROUND * config["finetune_batch"])
         ]
 
-    card = _learn(folder, model, examples, "reinforce", config["finetune_batch"], config["reinforce_lr"])
+    card = _learn(folder, model, examples, "reinforce")
     rounds = -(-config["reinforce_steps"] // ROUND)
     sampled = sum(folder.once(f"answers {number}", dict)["tokens"] for number in range(rounds))
     cost = {"tokens": card.tokens + sampled, "macs": card.macs + sampled * model.parameter_count}
@@ -269,20 +296,27 @@ def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:
     return [id for piece in pieces for id in tokenizer.encode(piece)]
 
 
-def _learn(
-    folder: Folder, model: Model, examples: Examples, stage: str, batch: int, lr: float | None = None
-) -> Card:
-    """Train `model` for a stage, in the folder: curve, checkpoint, and where it was stopped."""
-    config, lap = folder.config, Lap()
-    settings = Settings(
+def _shape(config: Mapping[str, Any], vocab: int) -> Config:
+    shape = {key: config[key] for key in ("width", "heads", "hidden", "context")}
+    return Config(vocab, layers=config["depth"], groups=config["heads"], **shape)
+
+
+def _settings(folder: Folder, stage: str) -> Settings:
+    config, (batch, lr) = folder.config, TRAINING[stage]
+    return Settings(
         steps=config[f"{stage}_steps"],
-        batch=batch,
-        lr=lr or config["lr"],
+        batch=config[batch],
+        lr=config[lr],
         optimizer=config["optimizer"],
         weight_decay=config["weight_decay"],
         seed=folder.seed,
         threads=config["threads"],
     )
+
+
+def _learn(folder: Folder, model: Model, examples: Examples, stage: str) -> Card:
+    """Train `model` for a stage, in the folder: curve, checkpoint, and where it was stopped."""
+    settings, lap = _settings(folder, stage), Lap()
     every = max(1, settings.steps // LOOKS)
     recent: list[float] = []
 

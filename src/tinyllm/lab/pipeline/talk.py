@@ -105,9 +105,10 @@ def hold(model: Model, tokenizer: Tokenizer, questions: Sequence[str], choose: C
     for i, said in enumerate(first):
         if (call := call_of(said)) is not None:
             result = calculator.result(call)
-            turns[i] = Turn(said, result, result)  # what stands if there is no room for a reply
+            turns[i] = Turn(said, result, result)  # what stands where the model makes no reply of it
             ids = prompts[i] + tokenizer.encode(f"{said}{END}{TOOL}{result}{ASSISTANT}")
-            if len(ids) <= model.config.context:
+            # Of an error, which it has never read, it would make `That is .`
+            if len(ids) <= model.config.context and not result.startswith(calculator.ERROR):
                 heard[i] = ids
     replies = generate(model, list(heard.values()), LONGEST, tokenizer.end, None, choose)
     for i, ids in zip(heard, replies, strict=True):
@@ -133,7 +134,7 @@ def load(folder: Path) -> tuple[Model, Tokenizer]:
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelFileError(
             f"the model in {str(folder)!r} is damaged: {error}",
-            hint="begin anew with --fresh, or fetch it again",
+            hint=f"delete {folder / 'card.json'} and run the pipeline again: what it learned is kept",
         ) from error
     return model.eval(), tokenizer
 

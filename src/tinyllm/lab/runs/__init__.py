@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
+from math import inf
 from typing import Any
 
 from tinyllm.errors import NotFound, RequestError
@@ -40,6 +41,9 @@ class Run:
         return getattr(import_module(f"{__name__}.{module}"), name)
 
 
+MAY_BE_ZERO = {"demonstrations", "doublings", "dropout", "noise", "test", "unread", "weight_decay"}
+
+
 def find(name: str) -> Run:
     """The run called `name`. Raises NotFound, naming the nearest one."""
     if name not in RUNS:
@@ -50,7 +54,10 @@ def find(name: str) -> Run:
 
 
 def configured(run: Run, changes: Mapping[str, str]) -> dict[str, Any]:
-    """The run's config with `changes`, each read as the kind of value that it replaces. Raises RequestError."""
+    """The run's config with `changes`, each read as the kind of value that it replaces. Raises RequestError.
+
+    Numbers are above 0, but those of MAY_BE_ZERO.
+    """
     config = dict(run.config)
     for name, text in changes.items():
         if name not in config:
@@ -62,8 +69,12 @@ def configured(run: Run, changes: Mapping[str, str]) -> dict[str, Any]:
             raise RequestError(
                 f"{name}={text!r} is no {kind.__name__}", hint=f"the default is {config[name]!r}"
             ) from None
-        if kind is int and config[name] < (name == "steps"):  # steps are 1 or more, the rest 0 or more
-            raise RequestError(f"{name}={text!r} is too small", hint=f"the default is {run.config[name]!r}")
+        at_all = name in MAY_BE_ZERO and config[name] == 0
+        if kind in (int, float) and not (0 < config[name] < inf or at_all):
+            wanted = "0 or more" if name in MAY_BE_ZERO else "above 0"
+            raise RequestError(
+                f"{name} must be {wanted}, not {text}", hint=f"the default is {run.config[name]!r}"
+            )
     return config
 
 
