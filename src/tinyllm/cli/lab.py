@@ -102,7 +102,7 @@ def run(
 
 @lab.command(short_help="One dial: a chat model of your own, from text to talk.")
 @click.option(
-    "--depth", type=int, required=True, help="Layers; all else follows. 2: five minutes of one core."
+    "--depth", type=int, required=True, help="Layers; all else follows. 2: six minutes of one core."
 )
 @click.option("--out", type=_OUT, help="Default: runs/pipeline-DEPTH.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same model.")

@@ -23,7 +23,7 @@ def settings(depth: int) -> dict[str, Setting]:
     """Every setting of the pipeline at `depth`, by name. Raises RequestError for a depth that cannot work."""
     if not 1 <= depth <= DEEPEST:
         raise RequestError(
-            f"--depth {depth} cannot be built here", hint=f"1 to {DEEPEST}; 2 takes five minutes of one core"
+            f"--depth {depth} cannot be built here", hint=f"1 to {DEEPEST}; 2 takes six minutes of one core"
         )
     width = 32 * depth
     return {

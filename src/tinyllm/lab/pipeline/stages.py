@@ -246,7 +246,10 @@ def measured(folder: Folder, tokenizer: Tokenizer, model: Model) -> dict[str, An
         found[draw.__name__] = [int(right(question, turn.said)) for question, turn in pairs]
         if draw is questions.sums:
             found["replies"] = [int(_replied(*pair)) for pair in pairs]
-        told = (f"{question.text} -> {turn.result or ''} -> {turn.reply}" for question, turn in pairs[:10])
+        told = (
+            " -> ".join(filter(None, (question.text, turn.result, turn.reply)))
+            for question, turn in pairs[:10]
+        )
         found[f"{draw.__name__}_turns"] = list(told)
     return found | {"cpu_seconds": lap()}
 
