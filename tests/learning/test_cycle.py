@@ -13,7 +13,7 @@ from tinyllm.grading import correction
 from tinyllm.grading.reference import against
 from tinyllm.graph import Graph, Model, put_nodes
 from tinyllm.learning.cycle import Learner, Report
-from tinyllm.learning.items import Item, gather, turned
+from tinyllm.learning.items import Item, among, gather, turned
 from tinyllm.learning.lessons import Lesson, Lessons, study
 from tinyllm.learning.proof import ledger_of
 from tinyllm.learning.proposal import Findings, Proposal
@@ -168,7 +168,22 @@ async def test_a_change_that_does_nothing_or_harm_is_not_adopted() -> None:
     store = await taught(base)
     report = await a_learner(store, base, swapping("same", "worse")).cycle()
     assert report.rounds[0].contest.winner is None and "gains nothing" in report.reason
+    assert "comes out right already" not in report.reason
     assert await versions(store) == [] and await store.trials("net") == []
+
+
+async def test_what_fails_only_where_changes_are_made_from_is_said_to_need_more_traffic() -> None:
+    base = head()
+    from_these = {item.request.text for item in among(await gather(await taught(base)), "net", "propose")}
+
+    def forgets(model: str, question: str) -> str:
+        return "nonsense" if model == "poor" and question in from_these else question.split()[-1]
+
+    store, lessons, bench = await open_store("memory:"), the_lessons(), ABench(forgets)
+    await study(lessons, lessons.rows, bench.engine(base, store).run, store)
+    report = await a_learner(store, base, swapping("good"), bench=bench).cycle()
+    assert report.failed == len(from_these) and not await versions(store)
+    assert "comes out right already" in report.reason and "teach FILE --trust" in report.reason
 
 
 async def test_too_little_evidence_adopts_nothing_and_says_how_much_is_missing() -> None:

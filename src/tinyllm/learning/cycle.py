@@ -33,6 +33,10 @@ from tinyllm.learning.tryout import Right, Tell, Tryout
 from tinyllm.learning.versions import Head, head_of
 from tinyllm.protocols import Store, TrialRow, Version
 
+UNSEEN = (
+    "what it is compared on comes out right already, since what fails is worded as none of that: more traffic may "
+    "tell, or your word for examples of it (`tinyllm teach FILE --trust`)"
+)
 ON_ITS_WAY = "no other change is tried while one is on its way up"
 
 
@@ -247,6 +251,8 @@ class Learner:
         # Select is too small to say what a slice loses: that is for confirm to tell.
         rules = replace(rules_for(self.base, select, before), protected={})
         won, rules = self._contest(found, proposals, await self._ledger(), rules)
+        if won.winner is None and not won.missing and all(right is not False for right, _ in before.values()):
+            won = replace(won, reason=f"{won.reason}; {UNSEEN}")
         if won.winner is None or dry:
             return Round(proposals, won)
         proof = Proof(self.store, self.consent, self.read, self.tenant)
