@@ -168,7 +168,7 @@ async def test_a_change_that_does_nothing_or_harm_is_not_adopted() -> None:
     store = await taught(base)
     report = await a_learner(store, base, swapping("same", "worse")).cycle()
     assert report.rounds[0].contest.winner is None and "gains nothing" in report.reason
-    assert "comes out right already" not in report.reason
+    assert "--trust" not in report.reason
     assert await versions(store) == [] and await store.trials("net") == []
 
 
@@ -183,7 +183,7 @@ async def test_what_fails_only_where_changes_are_made_from_is_said_to_need_more_
     await study(lessons, lessons.rows, bench.engine(base, store).run, store)
     report = await a_learner(store, base, swapping("good"), bench=bench).cycle()
     assert report.failed == len(from_these) and not await versions(store)
-    assert "comes out right already" in report.reason and "teach FILE --trust" in report.reason
+    assert "stay as they are" in report.reason and "teach FILE --trust" in report.reason
 
 
 async def test_too_little_evidence_adopts_nothing_and_says_how_much_is_missing() -> None:

@@ -34,8 +34,8 @@ from tinyllm.learning.versions import Head, head_of
 from tinyllm.protocols import Store, TrialRow, Version
 
 UNSEEN = (
-    "what it is compared on comes out right already, since what fails is worded as none of that: more traffic may "
-    "tell, or your word for examples of it (`tinyllm teach FILE --trust`)"
+    "all answers that it is compared on stay as they are; if what it would mend is worded as none of these, more "
+    "traffic can show it, or your word for examples (`tinyllm teach FILE --trust`)"
 )
 ON_ITS_WAY = "no other change is tried while one is on its way up"
 
@@ -251,7 +251,7 @@ class Learner:
         # Select is too small to say what a slice loses: that is for confirm to tell.
         rules = replace(rules_for(self.base, select, before), protected={})
         won, rules = self._contest(found, proposals, await self._ledger(), rules)
-        if won.winner is None and not won.missing and all(right is not False for right, _ in before.values()):
+        if won.winner is None and not won.missing and not any(one.tally.flips for one in found.values()):
             won = replace(won, reason=f"{won.reason}; {UNSEEN}")
         if won.winner is None or dry:
             return Round(proposals, won)
