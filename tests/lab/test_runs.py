@@ -434,6 +434,15 @@ def test_a_full_memory_says_what_to_make_smaller(error, lab, monkeypatch):
     assert "memory is full" in told and "smaller batch" in told
 
 
+def test_a_run_that_is_stopped_says_that_it_goes_on(lab, monkeypatch):
+    def stop(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scratch, "logic", stop)
+    done = CliRunner().invoke(cli, ["lab", "run", "logic"])
+    assert done.exit_code and "the same command goes on" in done.stderr
+
+
 def test_without_torch_the_runs_that_need_none_still_run(lab, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("tinyllm.lab.")]:
         monkeypatch.delitem(sys.modules, name)

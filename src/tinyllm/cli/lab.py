@@ -348,7 +348,7 @@ def _lab() -> Iterator[None]:
             raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
         if type(error).__name__ == "Diverged":
             raise TinyLLMError(
-                told, hint="the folder keeps the last good checkpoint; --set lr lower"
+                told, hint="--fresh and a lower --set lr; until then the folder keeps the last good checkpoint"
             ) from error
         raise
 
@@ -358,9 +358,6 @@ def _bars() -> Iterator["Told"]:
     """A progress bar for each part of a run, on stderr; where that is no terminal, a line for each tenth."""
     from contextlib import ExitStack
 
-    if not terminal():
-        yield _line
-        return
     with ExitStack() as stack:
         bars: dict[str, Any] = {}
 
@@ -373,7 +370,11 @@ def _bars() -> Iterator["Told"]:
                 bars[what] = stack.enter_context(made)
             bars[what].update(step - bars[what].pos, f"loss {loss:.4f}")
 
-        yield told
+        try:
+            yield told if terminal() else _line
+        except KeyboardInterrupt:
+            note("\nthe same command goes on from the last checkpoint")
+            raise
 
 
 def _line(what: str, step: int, steps: int, loss: float, left: float) -> None:

@@ -33,9 +33,10 @@ def shakespeare(folder: Folder) -> dict[str, Any]:
 def _best(folder: Folder, learn: Texts, dev: Texts, vocab: int) -> tuple[CountTable, dict[str, Any]]:
     """The table whose order is best on the dev set, with its figures; every order is a point of the curve."""
     for order in range(1, folder.config["orders"] + 1):
-        folder.tell(folder.run, order, folder.config["orders"], 0.0, 0.0)
         table = CountTable(learn, vocab, order)
-        folder.log("dev", order, loss=table.loss(dev), entries=table.entries)
+        loss = table.loss(dev)
+        folder.tell(folder.run, order, folder.config["orders"], loss, 0.0)
+        folder.log("dev", order, loss=loss, entries=table.entries)
     orders, losses = folder.curve("dev")
     figure, plot = axes("order of the table", "dev loss, nats a character")
     plot.plot(orders, losses, marker="o")
