@@ -22,7 +22,7 @@ from tinyllm.lab.folder import Folder, card, metrics
 from tinyllm.lab.generate import likeliest
 from tinyllm.lab.letters import share_interval
 from tinyllm.lab.model import Config, Model
-from tinyllm.lab.pipeline import calculator, dial, questions, reinforce, report, stages, talk, texts
+from tinyllm.lab.pipeline import calculator, dial, exam, questions, reinforce, report, stages, talk, texts
 from tinyllm.lab.pipeline.questions import Question
 from tinyllm.lab.runs import configured
 from tinyllm.lab.tokenizer import Tokenizer
@@ -259,7 +259,7 @@ async def test_a_network_holds_the_same_conversation_with_the_exported_model(spo
     ],
 )
 def test_what_is_rewarded(sum, said, right):
-    assert stages.right(Question("?", sum), said) is right
+    assert exam.right(Question("?", sum), said) is right
 
 
 # --- reinforcement
@@ -432,11 +432,11 @@ def test_a_damaged_checkpoint_stops_the_pipeline_and_its_hint_mends_it(begin):
     folder = begin("run")
     figures = stages.run(folder)
     (folder.path / "card.json").unlink()
-    (folder.path / "midtrain.pt").write_bytes(b"none")
-    with pytest.raises(ModelFileError, match=r"midtrain\.pt") as told:
+    (folder.path / "checkpoint-midtrain.pt").write_bytes(b"none")
+    with pytest.raises(ModelFileError, match=r"checkpoint-midtrain\.pt") as told:
         stages.run(begin("run"))
-    assert f"delete {folder.path / 'midtrain.pt'}" in told.value.hint
-    (folder.path / "midtrain.pt").unlink()
+    assert f"delete {folder.path / 'checkpoint-midtrain.pt'}" in told.value.hint
+    (folder.path / "checkpoint-midtrain.pt").unlink()
     done = []
     assert without_time(stages.run(begin("run", lambda stage, *_: done.append(stage)))) == without_time(
         figures

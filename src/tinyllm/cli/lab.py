@@ -130,7 +130,6 @@ def pipeline(
         from tinyllm.lab.folder import Folder
         from tinyllm.lab.pipeline import dial, report, stages
         from tinyllm.lab.runs import configured
-        from tinyllm.lab.runs.fitting import chosen_device
 
         chosen = dial.settings(depth)
         config = configured(dial.run(depth), _pairs(changes))
@@ -140,7 +139,7 @@ def pipeline(
             config,
             seed=seed,
             data_dir=settings().data_dir,
-            device=chosen_device(device),
+            device=device,
             fresh=fresh,
             told=told,
         )
@@ -348,7 +347,8 @@ def _lab() -> Iterator[None]:
             raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
         if type(error).__name__ == "Diverged":
             raise TinyLLMError(
-                told, hint="--fresh and a lower --set lr; until then the folder keeps the last good checkpoint"
+                told,
+                hint="--fresh and a lower --set lr; until then the folder keeps the last good checkpoint",
             ) from error
         raise
 

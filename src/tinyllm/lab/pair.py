@@ -28,6 +28,11 @@ class Pair(nn.Module):
     def embed(self) -> nn.Embedding:
         return self.decoder.embed
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers both models store."""
+        return self.encoder.parameter_count + self.decoder.parameter_count
+
     def read(self, sources: Tensor) -> tuple[Tensor, Cost]:
         """What the decoder attends to (B, M, C), M being `source` or 1, and its price."""
         x, trace = self.encoder.hidden(sources)

@@ -1,6 +1,7 @@
 """The report card of a pipeline: figures, the cost of each stage, as JSON, table and Markdown."""
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,17 @@ def finish(folder: Folder, before: Mapping[str, Any], after: Mapping[str, Any]) 
     page = "\n".join(_page(folder, figures, costs, turns)) + "\n"
     (folder.path / "card.md").write_text(page, encoding="utf-8", newline="\n")
     return folder.finish(figures, costs=costs, turns=turns, cpu_seconds=figures["cpu_seconds"])
+
+
+class Lap:
+    """Seconds of CPU since it was made or last asked."""
+
+    def __init__(self) -> None:
+        self._last = time.process_time()
+
+    def __call__(self) -> float:
+        last, self._last = self._last, time.process_time()
+        return round(self._last - last, 2)
 
 
 def mean(values: Sequence[int]) -> float:

@@ -4,7 +4,6 @@ A stage is a function of the folder and what the stages before it left. What it 
 the folder (and not computed again), its weights as a checkpoint, its cost in CPU seconds with its curve.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -15,14 +14,16 @@ import torch
 from tinyllm.errors import RequestError
 from tinyllm.lab import export
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.generate import likeliest
 from tinyllm.lab.letters import text_interval
 from tinyllm.lab.model import Config, Model
-from tinyllm.lab.pipeline import calculator, questions, reinforce, report, talk, texts
-from tinyllm.lab.pipeline.questions import Draw, Part, Question
+from tinyllm.lab.pipeline import questions, reinforce, report, talk, texts
+from tinyllm.lab.pipeline.exam import measured, right
+from tinyllm.lab.pipeline.questions import Draw, Question
+from tinyllm.lab.pipeline.report import Lap
+from tinyllm.lab.runs.fitting import fit, settings
 from tinyllm.lab.runs.plays import text_losses
 from tinyllm.lab.tokenizer import Tokenizer
-from tinyllm.lab.train import Card, Example, Examples, Settings, train
+from tinyllm.lab.train import Card, Example, Examples, Settings
 
 LOOKS = 10  # points of a curve
 EPOCH = 10  # batches that are drawn at once
@@ -34,7 +35,7 @@ EARLIER = 0.1  # of them have another turn before them
 ROUND = 50  # steps of reinforcement between two rounds of answers
 RIGHT = 1 / 2  # of its turns are stories with a right answer
 LEAST = {"vocab": 512, "context": 192}  # the longest turn has 164 tokens of so small a vocabulary
-TRAINING = {  # stage to the names of its batch and rate
+BATCH_AND_LR = {  # what they are called in the config
     "pretrain": ("batch", "lr"),
     "midtrain": ("batch", "lr"),
     "finetune": ("finetune_batch", "lr"),
@@ -58,7 +59,7 @@ def check(folder: Folder) -> None:
             hint="1 judges; 0 asks other questions, to choose settings by",
         )
     _shape(config, config["vocab"])
-    for stage in TRAINING:
+    for stage in BATCH_AND_LR:
         _settings(folder, stage)
     texts.texts(folder.text, folder.seed)
 
@@ -101,7 +102,6 @@ def tokenize(folder: Folder, read: Text) -> Tokenizer:
 def pretrain(folder: Folder, read: Text, tokenizer: Tokenizer, windows: Windows) -> Model:
     """A model that predicts the next token of plays, problems and sums."""
     model = Model(_shape(folder.config, tokenizer.size), seed=folder.seed)
-    model.to(folder.device)
     card = _learn(folder, model, windows, "pretrain")
 
     def look() -> dict[str, Any]:
@@ -220,45 +220,6 @@ def strengthen(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
     folder.once("reinforce", lambda: cost)
 
 
-def right(question: Question, said: str) -> bool:
-    """Whether `said` is the right first answer: a sum of the right value, or no call where none helps."""
-    if question.sum is None:
-        return talk.OPEN not in said
-    call = talk.call_of(said)
-    try:
-        return call is not None and calculator.value(call) == question.value
-    except ValueError:
-        return False
-
-
-def measured(folder: Folder, tokenizer: Tokenizer, model: Model) -> dict[str, Any]:
-    """Which of the held-out questions of each kind the model, always taking the likeliest token, gets right.
-
-    `replies` are sums whose reply at the end has the right number. Some turns of each kind are kept.
-    """
-    lap, found = Lap(), dict[str, Any]()
-    part: Part = "test" if folder.config["test"] else "dev"
-    for draw in (questions.sums, questions.stories, questions.talk):
-        chance = Random(f"{draw.__name__} {part}")  # the same ones for every seed and depth
-        asked = [draw(chance, part) for _ in range(folder.config["tested"])]
-        turns = talk.hold(model, tokenizer, [question.text for question in asked], likeliest)
-        pairs = list(zip(asked, turns, strict=True))
-        found[draw.__name__] = [int(right(question, turn.said)) for question, turn in pairs]
-        if draw is questions.sums:
-            found["replies"] = [int(_replied(*pair)) for pair in pairs]
-        told = (
-            " -> ".join(filter(None, (question.text, turn.result, turn.reply)))
-            for question, turn in pairs[:10]
-        )
-        found[f"{draw.__name__}_turns"] = list(told)
-    return found | {"cpu_seconds": lap()}
-
-
-def _replied(question: Question, turn: talk.Turn) -> bool:
-    """Whether the reply is the one that the sum's value makes."""
-    return right(question, turn.said) and turn.reply == talk.reply(question)
-
-
 def deliver(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
     """The model as files: a folder for `lab chat` and `transformers`, a GGUF for the network."""
     talk.save(folder.path, model, tokenizer)
@@ -266,17 +227,6 @@ def deliver(folder: Folder, tokenizer: Tokenizer, model: Model) -> None:
     export.write_gguf(
         model, tokenizer, path, "q8_0", f"tinyllm-depth-{folder.config['depth']}", talk.TEMPLATE
     )
-
-
-class Lap:
-    """Seconds of CPU since it was made or last asked."""
-
-    def __init__(self) -> None:
-        self._last = time.process_time()
-
-    def __call__(self) -> float:
-        last, self._last = self._last, time.process_time()
-        return round(self._last - last, 2)
 
 
 def _windows(folder: Folder, tokenizer: Tokenizer, read: Text) -> Windows:
@@ -305,32 +255,14 @@ def _shape(config: Mapping[str, Any], vocab: int) -> Config:
 
 
 def _settings(folder: Folder, stage: str) -> Settings:
-    config, (batch, lr) = folder.config, TRAINING[stage]
-    return Settings(
-        steps=config[f"{stage}_steps"],
-        batch=config[batch],
-        lr=config[lr],
-        optimizer=config["optimizer"],
-        weight_decay=config["weight_decay"],
-        seed=folder.seed,
-        threads=config["threads"],
-    )
+    batch, lr = (folder.config[name] for name in BATCH_AND_LR[stage])
+    return settings(folder, steps=folder.config[f"{stage}_steps"], batch=batch, lr=lr)
 
 
 def _learn(folder: Folder, model: Model, examples: Examples, stage: str) -> Card:
     """Train `model` for a stage, in the folder: curve, checkpoint, and where it was stopped."""
-    settings, lap = _settings(folder, stage), Lap()
-    every = max(1, settings.steps // LOOKS)
-    recent: list[float] = []
-
-    def progress(step: int, steps: int, loss: float, left: float) -> None:
-        recent.append(loss)
-        folder.tell(stage, step, steps, loss, left)
-        if step % every == 0 or step == steps:
-            folder.log(f"{stage} train", step, loss=sum(recent) / len(recent), cpu=lap())
-            recent.clear()
-
-    return train(model, examples, settings, progress, folder.path / f"{stage}.pt", every)
+    lap = Lap()
+    return fit(folder, model, examples, lambda step: {"cpu": lap()}, stage, _settings(folder, stage), LOOKS)
 
 
 def _cost(card: Card) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Knows nothing about what ids stand for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -17,10 +17,18 @@ from tinyllm.errors import RequestError
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.pair import Pair
-from tinyllm.lab.train import Examples, Settings, train
+from tinyllm.lab.train import Card, Examples, Settings, train
 
 Floats = NDArray[np.float64]
 LOOKS = 6  # how often a training is looked at
+TRAINING = (
+    "steps",
+    "batch",
+    "lr",
+    "optimizer",
+    "weight_decay",
+    "threads",
+)  # a config's dropout is the model's
 
 
 def shaped(folder: Folder, vocab: int, context: int, **change: Any) -> Config:
@@ -29,48 +37,46 @@ def shaped(folder: Folder, vocab: int, context: int, **change: Any) -> Config:
     return Config(**({"vocab": vocab, "context": context, "tied": False} | given | change))
 
 
+def settings(folder: Folder, **change: Any) -> Settings:
+    """How the folder's config says that a model is trained, with `change`."""
+    given = {name: folder.config[name] for name in TRAINING if name in folder.config}
+    return Settings(**(given | {"seed": folder.seed} | change))
+
+
 def fit(
     folder: Folder,
     model: Model | Pair,
     examples: Examples,
-    look: Callable[[int], None] | None = None,
+    look: Callable[[int], Mapping[str, float] | None] = lambda step: None,
     part: str = "",
-    steps: int = 0,
-) -> None:
-    """Train `model` as the folder's config says, and leave it ready to be asked.
+    how: Settings | None = None,
+    looks: int = LOOKS,
+) -> Card:
+    """Train `model` as the folder's config says, or `how`, and leave it ready to be asked.
 
-    `look` is called with the step a few times on the way and at the end. A run of several trainings names
-    each `part`: its checkpoint and curve bear that name; `steps` are those of this one, if it has its own.
+    `look` is called with the step a few times on the way and at the end; what it returns stands beside the loss
+    in the curve. A run of several trainings names each `part`: its checkpoint and curve bear that name.
     """
-    config = folder.config
-    steps = steps or config["steps"]
+    how = how or settings(folder)
     folder.device = chosen_device(folder.device)
-    model.to(folder.device)
-    settings = Settings(
-        steps=steps,
-        batch=config["batch"],
-        lr=config["lr"],
-        optimizer=config["optimizer"],
-        weight_decay=config["weight_decay"],
-        seed=folder.seed,
-    )
-    every = max(1, steps // LOOKS)
+    model.to(folder.device).train()
+    every = max(1, how.steps // looks)
     recent: list[float] = []
 
     def progress(step: int, steps: int, loss: float, left: float) -> None:
         recent.append(loss)
         folder.tell(part or folder.run, step, steps, loss, left)
         if step % every == 0 or step == steps:
-            folder.log(f"{part} train".strip(), step, loss=sum(recent) / len(recent))
+            model.eval()
+            seen = look(step) or {}
+            model.train()
+            folder.log(f"{part} train".strip(), step, loss=sum(recent) / len(recent), **seen)
             recent.clear()
-            if look is not None:
-                model.eval()
-                look(step)
-                model.train()
 
     name = f"checkpoint-{part}.pt" if part else "checkpoint.pt"
-    train(model, examples, settings, progress, folder.path / name, every)
+    card = train(model, examples, how, progress, folder.path / name, every)
     model.eval()
+    return card
 
 
 def losses_of(model: Model, sequences: Sequence[Sequence[int]], given: int = 1) -> Floats:

@@ -71,7 +71,7 @@ def _trained(folder: Folder, plays: Any, shape: Config, budget: float) -> Point:
     def loss() -> float:
         model = Model(shape, seed=folder.seed)
         draw = partial(windows, learn, shape.context, folder.seed)
-        fitting.fit(folder, model, draw, part=part, steps=steps)
+        fitting.fit(folder, model, draw, part=part, how=fitting.settings(folder, steps=steps))
         return float(text_losses(model, dev).mean())
 
     point = Point(_size(shape), steps * _read(folder), steps * _macs(folder, shape), folder.once(part, loss))

@@ -51,7 +51,7 @@ def addition(folder: Folder) -> dict[str, Any]:
     folder.plot("accuracy", picture)
     share = folder.curve("dev", "exact")[1][-1]
     figures = {"accuracy": share, "accuracy_interval": share_interval(share, tested), "tested": tested}
-    return folder.finish(figures | {"parameters": _size(model)})
+    return folder.finish(figures | {"parameters": model.parameter_count})
 
 
 def sums(seed: int, tested: int) -> tuple[list[Problem], Draw]:
@@ -96,7 +96,7 @@ def reverse(folder: Folder) -> dict[str, Any]:
         plot.plot(*folder.curve(f"{part} dev", "symbols"), label=part)
     plot.legend()
     folder.plot("accuracy", picture)
-    return folder.finish(figures | {"tested": tested, "parameters": _size(model)})
+    return folder.finish(figures | {"tested": tested, "parameters": model.parameter_count})
 
 
 def _alignment(folder: Folder, model: Pair, letters: Letters, problem: Problem) -> None:
@@ -192,7 +192,3 @@ def _learn(
         folder.log(f"{part} dev".strip(), step, **shares)
 
     fit(folder, model, examples, look, part)
-
-
-def _size(model: torch.nn.Module) -> int:
-    return sum(weight.numel() for weight in model.parameters())
