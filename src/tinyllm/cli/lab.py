@@ -193,7 +193,7 @@ def compare(one: str, other: str, as_json: bool) -> None:
     if as_json:
         return print_json({"runs": [one, other], "config": differing, "metrics": figures, **spent})
     click.echo(f"{'':24}{one:>22}{other:>22}")
-    for part in (differing, figures, spent):
+    for part in (differing, figures | spent):
         for key, pair in part.items():
             click.echo(f"{key:24}" + "".join(f"{_figure(value):>22}" for value in pair))
     return None
