@@ -125,7 +125,7 @@ RUNS: dict[str, Run] = {
     ),
     "digits-cnn": Run(
         "Two convolutions written out in NumPy read 8 x 8 digits.",
-        "scratch:digits_cnn",
+        "arrays:digits_cnn",
         Figure(
             "accuracy", 0.97, "scikit-learn, digits example with a vector machine", ours=0.97998, seconds=19
         ),
@@ -133,7 +133,7 @@ RUNS: dict[str, Run] = {
     ),
     "scalar-gpt": Run(
         "A complete GPT on single numbers and on arrays: how many times faster the second is.",
-        "scratch:tiny_gpt",
+        "arrays:tiny_gpt",
         Figure("speedup", 20.0, "aim", ours=305.89, seconds=9),
         {"steps": 1000, "batch": 32, "lr": 1e-2, "width": 16, "heads": 4, "layers": 1, "raced": 4},
         ("names.txt",),
@@ -165,7 +165,7 @@ RUNS: dict[str, Run] = {
     ),
     "names-backprop": Run(
         "Batch normalisation and all by hand: the largest difference from automatic derivatives.",
-        "scratch:backprop",
+        "arrays:backprop",
         Figure("gradient_error", 1e-6, "aim", ours=4.1633e-17, seconds=16),
         {"steps": 12000, "batch": 32, "lr": 0.1, "embed": 10, "hidden": 200},
         ("names.txt",),

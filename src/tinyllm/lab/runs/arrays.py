@@ -1,0 +1,225 @@
+"""Runs of the machines from scratch that train on arrays, from checkpoint to checkpoint: digits, a tiny GPT, and
+a net whose derivatives are written by hand.
+"""
+
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyllm.errors import ModelFileError, SettingsError
+from tinyllm.lab.chart import axes
+from tinyllm.lab.folder import Folder
+from tinyllm.lab.letters import encoded_names
+from tinyllm.lab.scratch import backprop as manual
+from tinyllm.lab.scratch import gpt, nets
+from tinyllm.lab.scratch.scalar import Value
+from tinyllm.lab.scratch.tensor import Adam, Tensor
+
+State = dict[str, Any]
+
+
+def digits_cnn(folder: Folder) -> dict[str, float]:
+    """`digits-cnn`: two convolutions on 8 x 8 digits; trained on the first half, tested on the second."""
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "the digits come with scikit-learn, which is not installed", hint="pip install scikit-learn"
+        ) from error
+    images, labels = load_digits(return_X_y=True)
+    images, half = images.reshape(-1, 8, 8) / 16, len(images) // 2
+    net, batch = nets.Convolutions(folder.seed), folder.config["batch"]
+
+    def loss(step: int) -> Tensor:
+        draw = np.random.default_rng([folder.seed, step])
+        rows = draw.integers(half, size=batch)
+        moved = np.roll(images[rows], draw.integers(-1, 2, size=2), axis=(1, 2))  # digits stand anywhere
+        return net(moved).cross_entropy(labels[rows])
+
+    _fit(folder, net.weights, loss)
+    right = net(images[half:]).data.argmax(1) == labels[half:]
+    figure, plot = axes("", "", 8, 2)
+    plot.imshow(
+        np.hstack(images[half:][~right][:10] if (~right).any() else images[half : half + 10]), cmap="gray_r"
+    )
+    plot.set_title("not recognised")
+    folder.plot("mistakes", figure)
+    parameters = sum(weight.data.size for weight in net.weights)
+    return folder.finish({"accuracy": float(right.mean()), "tested": len(right), "parameters": parameters})
+
+
+def tiny_gpt(folder: Folder) -> dict[str, float]:
+    """`scalar-gpt`: one GPT on two engines: equal gradients, very unequal speed; the fast one learns names."""
+    letters, parts = encoded_names(folder.text("names.txt"))
+    learn, dev = ([name[:17] for name in part] for part in parts[:2])
+    config = folder.config
+    shape = gpt.Shape(len(letters), config["width"], config["heads"], config["layers"])
+    weights = {name: Tensor(data) for name, data in gpt.draw(shape, folder.seed).items()}
+    speeds = folder.once("speed", lambda: _race(shape, folder.seed, learn[: config["raced"]]))
+
+    def loss(step: int) -> Tensor:
+        rows = np.random.default_rng([folder.seed, step]).integers(len(learn), size=config["batch"])
+        return gpt.loss(weights, shape, _padded([learn[row] for row in rows]))
+
+    _fit(folder, list(weights.values()), loss)
+    dev_loss = float(gpt.loss(weights, shape, _padded(dev)).data)
+    parameters = sum(weight.data.size for weight in weights.values())
+    figure, plot = axes("step", "nats a character")
+    plot.plot(*folder.curve("train"))
+    folder.plot("loss", figure)
+    return folder.finish({**speeds, "dev_loss": dev_loss, "parameters": parameters})
+
+
+def backprop(folder: Folder) -> dict[str, float]:
+    """`names-backprop`: the lecture's model with every derivative by hand, held against automatic ones."""
+    letters, parts = encoded_names(folder.text("names.txt"))
+    x, y, dev_x, dev_y = (array for part in parts[:2] for array in _windows(part))
+    config = folder.config
+    weights = manual.Weights.draw(len(letters), config["embed"], config["hidden"], folder.seed)
+    error = folder.once("gradient_error", lambda: _gradient_error(weights, x[:64], y[:64]))
+    state: State = vars(weights) | {"step": np.array(0)}
+    state |= {"mean": np.zeros(config["hidden"]), "variance": np.ones(config["hidden"])}
+    path, steps, recent = folder.path / "checkpoint.npz", config["steps"], list[float]()
+    state |= _kept(path)
+    weights = manual.Weights(**{name: state[name] for name in vars(weights)})
+    done = int(state["step"])
+    tell = _teller(folder, done)
+    for step in range(done, steps):
+        rows = np.random.default_rng([folder.seed, step]).integers(len(x), size=config["batch"])
+        now, slopes, statistics = manual.loss_and_gradients(weights, x[rows], y[rows])
+        rate = config["lr"] * (1 if step < steps * 0.7 else 0.1)
+        for name, slope in vars(slopes).items():
+            state[name] -= rate * slope  # in place: the weights and the state are the same arrays
+        for name, value in zip(("mean", "variance"), statistics, strict=True):
+            state[name] = 0.99 * state[name] + 0.01 * value
+        recent.append(now)
+        tell(step + 1, now)
+        if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
+            folder.log("train", step + 1, loss=float(np.mean(recent)))
+            recent.clear()
+            _keep(path, state | {"step": np.array(step + 1)})
+    figures = {"gradient_error": error}
+    for name, xs, ys in (("train", x, y), ("dev", dev_x, dev_y)):
+        figures[f"{name}_loss"] = manual.loss_with(weights, xs, ys, state["mean"], state["variance"])
+    figure, plot = axes("step", "nats a character")
+    plot.plot(*folder.curve("train"))
+    folder.plot("loss", figure)
+    return folder.finish(figures)
+
+
+def _fit(folder: Folder, weights: Sequence[Tensor], loss: Callable[[int], Tensor]) -> None:
+    """Train with Adam for the config's `steps` at its `lr`, from where the folder's checkpoint stands."""
+    adam, steps = Adam(weights, folder.config["lr"]), folder.config["steps"]
+    path, kept = folder.path / "checkpoint.npz", _kept(folder.path / "checkpoint.npz")
+    if kept:
+        adam.steps = int(kept["step"])
+        for index, weight in enumerate(weights):
+            weight.data, adam.state[index] = kept[f"weight{index}"], kept[f"adam{index}"]
+    recent: list[float] = []
+    tell = _teller(folder, adam.steps)
+    for step in range(adam.steps, steps):
+        now = loss(step)
+        now.backward()
+        adam.step(1 - step / steps)
+        recent.append(float(now.data))
+        tell(step + 1, recent[-1])
+        if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
+            folder.log("train", step + 1, loss=float(np.mean(recent)))
+            recent.clear()
+            state: State = {"step": np.array(step + 1)}
+            for index, weight in enumerate(weights):
+                state |= {f"weight{index}": weight.data, f"adam{index}": adam.state[index]}
+            _keep(path, state)
+
+
+def _teller(folder: Folder, done: int) -> Callable[[int, float], None]:
+    """What tells the person who waits the loss of each step; `done` were before. It raises ValueError for one that
+    is no number."""
+    begun, steps = time.monotonic(), folder.config["steps"]
+
+    def tell(step: int, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise ValueError(f"the loss became {loss} at step {step}; try a lower lr")
+        folder.tell(
+            folder.run, step, steps, loss, (time.monotonic() - begun) / (step - done) * (steps - step)
+        )
+
+    return tell
+
+
+def _keep(path: Path, state: State) -> None:
+    partial = path.with_name("part.npz")
+    np.savez(partial, **state)
+    partial.replace(path)
+
+
+def _kept(path: Path) -> State:
+    """The state in a checkpoint, or nothing. Raises ModelFileError where it is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:  # its zip file carries sums, which reading checks
+            return dict(file)
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
+        raise ModelFileError(
+            f"the checkpoint {path.name!r} is damaged ({error})", hint="run with --fresh to begin anew"
+        ) from None
+
+
+def _race(shape: gpt.Shape, seed: int, names: list[list[int]]) -> dict[str, float]:
+    """CPU seconds of loss and gradients of the same model on both engines, and by how much they differ."""
+    draw = np.random.default_rng(seed)  # not the weights of a beginning, some of which are zero
+    drawn = {name: draw.normal(size=data.shape) * 0.2 for name, data in gpt.draw(shape, seed).items()}
+    slow = {name: [[Value(number) for number in row] for row in data] for name, data in drawn.items()}
+    fast = {name: Tensor(data) for name, data in drawn.items()}
+    began = time.process_time()
+    for ids in names:
+        gpt.scalar_loss(slow, shape, ids).backward()
+    slow_seconds = time.process_time() - began
+    repeats, total = 10, {name: np.zeros_like(data) for name, data in drawn.items()}
+    began = time.process_time()
+    for _ in range(repeats):
+        for ids in names:
+            gpt.loss(fast, shape, np.array([ids])).backward()
+            for name, weight in fast.items():
+                assert weight.grad is not None
+                total[name] += weight.grad / repeats
+    fast_seconds = (time.process_time() - began) / repeats
+    difference = max(
+        np.abs([[number.grad for number in row] for row in slow[name]] - total[name]).max() for name in fast
+    )
+    seconds = {"scalar_seconds": slow_seconds, "tensor_seconds": fast_seconds}
+    return {"speedup": slow_seconds / fast_seconds, "gradient_difference": float(difference), **seconds}
+
+
+def _gradient_error(weights: manual.Weights, x: gpt.Ids, y: gpt.Ids) -> float:
+    """The largest difference between the derivatives by hand and those of torch."""
+    import torch
+    import torch.nn.functional as F
+
+    _, by_hand, _ = manual.loss_and_gradients(weights, x, y)
+    w = {name: torch.tensor(value, requires_grad=True) for name, value in vars(weights).items()}
+    before = w["c"][torch.tensor(x)].flatten(1) @ w["w1"]
+    normal = F.batch_norm(before, None, None, w["gain"], w["shift"], training=True, eps=manual.EPS)
+    F.cross_entropy(normal.tanh() @ w["w2"] + w["b2"], torch.tensor(y)).backward()
+    slopes = {name: weight.grad for name, weight in w.items() if weight.grad is not None}
+    return max(float(np.abs(getattr(by_hand, name) - slope.numpy()).max()) for name, slope in slopes.items())
+
+
+def _padded(names: Sequence[Sequence[int]]) -> gpt.Ids:
+    """Names as rows (B, T), filled up with -1."""
+    rows = np.full((len(names), max(map(len, names))), -1)
+    for row, name in zip(rows, names, strict=True):
+        row[: len(name)] = name
+    return rows
+
+
+def _windows(names: Sequence[Sequence[int]]) -> tuple[gpt.Ids, gpt.Ids]:
+    """The three letters (N, 3) before every letter (N,) of the names; more edges stand before the first one."""
+    rows = [[0, 0, *name] for name in names]
+    x = np.array([row[i : i + 3] for row in rows for i in range(len(row) - 3)])
+    return x, np.array([letter for row in rows for letter in row[3:]])
