@@ -298,6 +298,13 @@ def test_what_was_right_by_chance_is_learned(guessing, spoken):
     assert kept["right"] and all(sum == "3 + 4" for _, sum in kept["right"])
 
 
+def test_a_right_answer_that_is_too_long_to_be_learned_is_left_out(guessing, spoken):
+    folder, model = guessing("run")
+    folder.config |= {"context": 10, "reinforce_steps": 1}
+    stages.strengthen(folder, spoken, model)
+    assert shares(folder)[0] > 0 and folder.once("answers 0", dict)["right"] == []
+
+
 def test_a_killed_reinforcement_goes_on_to_the_same_weights(guessing, spoken):
     def killed(stage, step, *_):
         if step == 14:  # in the second round

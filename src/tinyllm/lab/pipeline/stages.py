@@ -61,7 +61,8 @@ def check(folder: Folder) -> None:
     _shape(config, config["vocab"])
     for stage in BATCH_AND_LR:
         _settings(folder, stage)
-    texts.texts(folder.text, folder.seed)
+    for name in texts.NEEDS:
+        folder.text(name)
 
 
 def run(folder: Folder) -> dict[str, Any]:

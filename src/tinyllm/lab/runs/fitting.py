@@ -21,14 +21,8 @@ from tinyllm.lab.train import Card, Examples, Settings, train
 
 Floats = NDArray[np.float64]
 LOOKS = 6  # how often a training is looked at
-TRAINING = (
-    "steps",
-    "batch",
-    "lr",
-    "optimizer",
-    "weight_decay",
-    "threads",
-)  # a config's dropout is the model's
+# What of a config is of the trainer; a run's `dropout` is the model's, that of `Settings` is another.
+TRAINING = ("steps", "batch", "lr", "optimizer", "weight_decay", "threads")
 
 
 def shaped(folder: Folder, vocab: int, context: int, **change: Any) -> Config:
