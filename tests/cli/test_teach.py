@@ -41,6 +41,8 @@ def test_a_network_is_taught_by_a_person_s_word(home: Path, run: Run, examples: 
     trials = run("trials").stdout
     assert "taught and vouched for, not proven" in trials and "100% of that is left" in trials
     assert "taught by 12 examples" in run("history").stdout
+    assert run("rollback", "0", "--yes").exit_code == 0
+    assert "expand numbers is not tried again yet: version 2 took it back" in run("learn", "--yes").stdout
 
 
 def test_a_file_without_examples_is_told(home: Path, run: Run) -> None:
