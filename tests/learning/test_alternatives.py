@@ -10,7 +10,7 @@ from tinyllm.graph import Gate, Graph, Specialist
 from tinyllm.learning.alternatives import SEEN, alternatives
 from tinyllm.learning.grant import Grants
 from tinyllm.learning.prompts import Writer
-from tinyllm.learning.proposal import Findings
+from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.types import Completion, Prompt
 
 MODELS = {
@@ -97,9 +97,13 @@ def grown(*, nodes: Mapping[str, Mapping[str, Any]] | None = None, **fields: obj
     return a_network(own, {**MODELS, **learned}, **fields)
 
 
+async def prunings(found: Findings) -> list[Proposal]:
+    return [proposal for proposal in await alternatives(found) if proposal.edit == "prune"]
+
+
 async def test_a_grown_branch_with_traffic_may_be_pruned_and_is_to_save() -> None:
     busy = [an_item(f"number {i}", passed=True, node="young") for i in range(SEEN)]
-    (made,) = await alternatives(findings(grown(), *busy, node="old"))
+    (made,) = await prunings(findings(grown(), *busy, node="old"))
     assert (made.edit, made.node, made.saves) == ("prune", "young", True)
     assert sorted(made.graph.nodes) == ["entry", "exit", "old"], "nor is a router left without a choice"
     assert made.graph.nodes["entry"].next == "old"  # type: ignore[union-attr]
@@ -110,7 +114,7 @@ async def test_a_router_with_other_ways_stays_when_a_branch_goes() -> None:
     later = {"kind": "specialist", "model": "small", "next": "exit"}
     head = grown(nodes={"worker": {"routes": routes}, "later": later})
     busy = [an_item(f"number {i}", passed=True, node="young") for i in range(SEEN)]
-    (made,) = await alternatives(findings(head, *busy, node="old"))
+    (made,) = await prunings(findings(head, *busy, node="old"))
     assert list(made.graph.nodes["worker"].routes) == ["as-before", "third"]  # type: ignore[union-attr]
 
 
@@ -122,5 +126,5 @@ async def test_a_branch_that_fails_may_go_whatever_that_costs() -> None:
 
 async def test_a_branch_with_too_little_traffic_or_under_protection_stays() -> None:
     busy = [an_item(f"number {i}", passed=True, node="young") for i in range(SEEN)]
-    assert await alternatives(findings(grown(), *busy[1:], node="old")) == []
-    assert await alternatives(findings(grown(protected=["young"]), *busy, node="old")) == []
+    assert await prunings(findings(grown(), *busy[1:], node="old")) == []
+    assert await prunings(findings(grown(protected=["young"]), *busy, node="old")) == []

@@ -244,6 +244,7 @@ async def open_learning(
     from tinyllm.learning.merge import Merging
     from tinyllm.learning.prompts import Writer
     from tinyllm.learning.right import Right
+    from tinyllm.learning.split import Splits
     from tinyllm.learning.weights import Weights
     from tinyllm.starter.catalogue import CATALOGUE
     from tinyllm.starter.corpus import left_to_readers
@@ -255,8 +256,9 @@ async def open_learning(
     expansion = Expansion(CATALOGUE, tools, known)
     proposers: list[Proposer] = [expansion, Grants(CATALOGUE, tools), alternatives]
     writers = workshop_of(settings.network, settings)
-    if author := settings.judge or settings.larger:
-        proposers.append(Writer(partial(complete, writers.model("writer", author))))
+    author = settings.judge or settings.larger
+    writer = Writer(partial(complete, writers.model("writer", author))) if author else None
+    proposers += [writer] if writer else []
     wired = await _wire(settings.network, settings, "default")
     try:
         async with open_bench(settings, wired.store) as bench, open_graders(settings) as graders:
@@ -265,7 +267,7 @@ async def open_learning(
                 wired.store,
                 base,
                 bench,
-                [*proposers, Weights(bench, right)],
+                [*proposers, Splits(bench, right, writer.write if writer else None), Weights(bench, right)],
                 right,
                 consent,
                 tell,

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tinyllm.errors import GraphError
 from tinyllm.grading import node_of
-from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, ToolNode, put_nodes, unrouted
+from tinyllm.graph import Gate, Graph, NodeSpec, RouterNode, Specialist, Test, put_nodes, unrouted
+from tinyllm.learning.expand import BEFORE
 from tinyllm.learning.proposal import READERS, Edit, Findings, Proposal
 
 SEEN = 20  # requests that a branch must have had before it can be found useless
@@ -25,15 +26,24 @@ async def alternatives(findings: Findings) -> Sequence[Proposal]:
     return [proposal for proposal in made if proposal.graph.id != findings.head.id]
 
 
+def models_for(head: Graph, node: str) -> list[str]:
+    """The other models on which a specialist could answer: those of its backend that the network knows, and where
+    that holds readers, those of them that answer already."""
+    spec = head.nodes[node]
+    assert isinstance(spec, Specialist)
+    backend = head.models[spec.model].backend
+    known = _answering(head) if backend in READERS else sorted(head.models)
+    return [model for model in known if model != spec.model and head.models[model].backend == backend]
+
+
 def _models(head: Graph, node: str) -> Iterator[Proposal]:
-    """The node on each other language model that answers somewhere in the network."""
+    """The node on each other model that could answer there."""
     spec = head.nodes.get(node)
     if not isinstance(spec, Specialist):
         return
-    for model in _answering(head):
-        if model != spec.model and head.models[model].backend == head.models[spec.model].backend:
-            put = spec.model_copy(update={"model": model, "adapter": None})
-            yield from _edit("model", head, node, f"{node} may do better on {model}", {node: put})
+    for model in models_for(head, node):
+        put = spec.model_copy(update={"model": model, "adapter": None})
+        yield from _edit("model", head, node, f"{node} may do better on {model}", {node: put})
 
 
 def _cascades(head: Graph, node: str) -> Iterator[Proposal]:
@@ -69,11 +79,11 @@ def _prunings(findings: Findings) -> Iterator[Proposal]:
         node_of(item.trace) for cluster in findings.clusters for item in cluster.items if not item.passed
     }
     for name, spec in head.nodes.items():
-        if not isinstance(spec, RouterNode) or len(spec.routes) < 2:
+        if not isinstance(spec, RouterNode) or head.models[spec.model].backend != "learned":
             continue
         for label, route in spec.routes.items():
             to = route.to
-            if to in head.protected or not _grown(head, to):
+            if label == BEFORE or to in head.protected:
                 continue
             left = {key: way for key, way in spec.routes.items() if key != label}
             try:
@@ -86,17 +96,6 @@ def _prunings(findings: Findings) -> Iterator[Proposal]:
                 yield Proposal("prune", to, reason, graph)
             if used[to] >= SEEN and isinstance(head.nodes[to], Specialist):
                 yield Proposal("prune", to, f"{to} may not be worth its price", graph, saves=True)
-
-
-def _grown(head: Graph, node: str) -> bool:
-    """Whether a node is one that learning adds."""
-    match head.nodes[node]:
-        case Specialist(model=model):
-            return head.models[model].backend == "learned"
-        case ToolNode(call=call):
-            return call is not None
-        case _:
-            return False
 
 
 def _answering(head: Graph) -> list[str]:

@@ -13,6 +13,7 @@ ways to ask; a rival that leaves them alone stands beside.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tinyllm.grading import REFUSED, node_of
 from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, successors
@@ -100,7 +101,9 @@ class Expansion:
         )
         # What a broken router, or one that knows a route no more, would lose goes the old way.
         nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
-        models = {**head.models, **{name: learned(name, one) for name, one in trained.items()}}
+        models = dict(head.models)
+        for name, one in trained.items():
+            models[name] = learned("router" if name == GROWN else "reader", one)
         return Proposal(
             "expand",
             Counter(node_of(target.item.trace) for one in new.values() for target in one).most_common(1)[0][
@@ -163,9 +166,8 @@ def front(head: Graph) -> tuple[dict[str, Route], dict[str, NodeSpec]]:
     return {BEFORE: Route(to=first, when="everything else")}, {head.entry: entry}
 
 
-def learned(name: str, trained: Trained) -> Model:
-    """The model of that name, from a file that a version brings."""
-    kind = "router" if name == GROWN else "reader"
+def learned(kind: Literal["router", "reader"], trained: Trained) -> Model:
+    """A model from a file that a version brings."""
     return Model(backend="learned", model=f"{kind}-{trained.sha256}", parameters=trained.parameters)
 
 

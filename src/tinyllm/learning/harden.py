@@ -108,7 +108,7 @@ class Hardening:
         trained = train_router(asked, rehearsed=known, seed=findings.seed)
         new = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
         nodes[GROWN] = head.nodes.get(GROWN, new).model_copy(update={"routes": routes})
-        models = {**head.models, GROWN: learned(GROWN, trained)}
+        models = {**head.models, GROWN: learned("router", trained)}
         return [
             Proposal(
                 "harden",

@@ -36,16 +36,13 @@ class Writer:
         for node in sorted({cluster.node for cluster in findings.clusters}):
             spec = findings.head.nodes.get(node)
             if isinstance(spec, Specialist) and findings.head.models[spec.model].backend not in READERS:
-                made += await self._write(
-                    findings.head, node, spec, [c for c in findings.clusters if c.node == node]
-                )
+                kinds = [cluster for cluster in findings.clusters if cluster.node == node]
+                made += await self._proposal(findings.head, node, spec, kinds)
         return made
 
-    async def _write(
-        self, head: Graph, node: str, spec: Specialist, clusters: Sequence[Cluster]
-    ) -> list[Proposal]:
-        old = head.prompts[spec.prompt].text if spec.prompt else ""
-        failed = [item for cluster in clusters for item in cluster.items if not item.passed]
+    async def write(self, old: str, kinds: Sequence[Cluster]) -> str | None:
+        """A better prompt than `old` for these kinds; None where the model has none, or none that may be taken."""
+        failed = [item for cluster in kinds for item in cluster.items if not item.passed]
         shown = "\n".join(
             f"<request>{_fenced(item.trace.question)}</request>"
             + (f"<right>{_fenced(item.reference)}</right>" if item.reference else "")
@@ -58,9 +55,15 @@ class Writer:
         try:
             text = (await self._ask(asked)).text.strip()
         except BackendError:
-            return []  # a writer that is down proposes nothing
+            return None  # a writer that is down proposes nothing
         texts = [part for item in failed for part in (item.trace.question, item.reference or "")]
-        if not text or len(text) > LONGEST or copies(text, texts):
+        return text if text and len(text) <= LONGEST and not copies(text, texts) else None
+
+    async def _proposal(
+        self, head: Graph, node: str, spec: Specialist, kinds: Sequence[Cluster]
+    ) -> list[Proposal]:
+        text = await self.write(text_of(head, spec), kinds)
+        if text is None:
             return []
         name = spec.prompt or node
         try:
@@ -69,8 +72,13 @@ class Writer:
                 graph = put_nodes(graph, {node: spec.model_copy(update={"prompt": name})})
         except GraphError:
             return []
-        kinds = ", ".join(cluster.name for cluster in clusters)
-        return [Proposal("prompt", node, f"a new prompt for {node}, which fails at: {kinds}", graph)]
+        names = ", ".join(cluster.name for cluster in kinds)
+        return [Proposal("prompt", node, f"a new prompt for {node}, which fails at: {names}", graph)]
+
+
+def text_of(head: Graph, spec: Specialist) -> str:
+    """What a node's prompt says; nothing where it has none."""
+    return head.prompts[spec.prompt].text if spec.prompt else ""
 
 
 def copies(text: str, sources: Sequence[str]) -> bool:
