@@ -29,6 +29,7 @@ from tinyllm.tools.table import TOOLS
 TOOL_NAMES = ("algebra", "calculator", "dates", "statistics", "text", "time", "units")
 FIRST = 3  # seed that is reported: those below it were looked at while the rules of growth were found
 SNAPSHOTS = 3  # of the life in which topics arrive one after the other
+AFTER = 2  # more of them, without a new topic
 HALF_A_YEAR = 182 * 86400.0  # seconds
 
 Tell = Callable[[int, int], None]
@@ -128,7 +129,7 @@ async def _topics(
     plan: Plan, seed: int, skills: Skills, base: Graph, known: Sequence[Example], bench: LearnedBench
 ) -> dict[str, Any]:
     """Topics that arrive over half a year: a third of the new skills in each third of the stream, beside what came
-    before. After each third the sealed tests of every topic so far."""
+    before; and what becomes of the network when the same goes on. After each third the sealed tests of every topic."""
     pace, share = HALF_A_YEAR / plan.shorter, len(skills.new) // SNAPSHOTS
     each = plan.shorter // SNAPSHOTS
     stream, sealed = [], {"old": await questions(skills, plan.sealed // 2, 10 * seed + 5, old=True)}
@@ -139,6 +140,7 @@ async def _topics(
         sealed[f"topic {third + 1}"] = [
             one for one in await questions(topic, plan.sealed, 10 * seed + 9) if one.kind in topic.new
         ]
+    stream += await questions(skills, AFTER * each, 100_000 + seed, begin=SNAPSHOTS * each, pace=pace)
     life = await live(base, known, stream, sealed, bench, new=skills.new, every=each, seed=seed)
     return {"points": life.points, "versions": len(life.versions), "branches": life.branches}
 
