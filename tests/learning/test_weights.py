@@ -129,6 +129,14 @@ async def test_numbers_that_change_nothing_are_not_proposed() -> None:
     assert await proposed(TwoModels(nine_in_ten, cheap=0.4), a_network(NODES, MODELS), rows=0) == []
 
 
+async def test_a_wanted_share_decides_which_numbers_are_proposed() -> None:
+    learning = {"gain": 0.2}
+    dear = TwoModels(nine_in_ten, cheap=0.45)
+    (proposal,) = await proposed(dear, a_network(NODES, MODELS, right=0.7, learning=learning))
+    assert proposal.saves, "the cheap one is enough"
+    assert await proposed(dear, a_network(NODES, MODELS, right=0.93, learning=learning)) == [], "it is not"
+
+
 async def test_a_loss_that_no_trial_would_pass_is_not_proposed() -> None:
     poor = TwoModels(lambda model, number: model == "large" or number % 2 == 0, cheap=0.45)
     assert await proposed(poor, a_network(NODES, MODELS, quality=0.0)) == []

@@ -20,8 +20,8 @@ from tinyllm.learning.items import Item
 from tinyllm.learning.proposal import Bench, Findings, Proposal
 from tinyllm.learning.tryout import AT_A_TIME, Right
 from tinyllm.routing.cells import Cells
-from tinyllm.routing.worth import best, nudged, scores
-from tinyllm.types import Span, Trace
+from tinyllm.routing.worth import Dial, Routes, able, nudged, wanted
+from tinyllm.types import Request, Span, Trace
 
 MONTH = 30 * 86400.0  # seconds after which an outcome counts half
 MOST = 300  # requests that are asked again in a cycle
@@ -192,21 +192,28 @@ def _effect(
 ) -> tuple[float, float]:
     """What the router would save with these numbers, and the share of answers that would turn right, as they say."""
     spec = _router(head, node)
-    always = {label: one.right for label, one in worth.items()}
     costs = {label: one.cost for label, one in worth.items()}
     saved = gained = 0.0
     for item in items:
         span = next((span for span in _choices(head, item.trace) if span.node == node), None)
         if span is None or node in item.request.forced or not span.probabilities.keys() <= worth.keys():
             continue
-        quality = head.quality if item.request.quality is None else item.request.quality
+        dial, by = _dial(head, item.request), told.get(item.trace.question, {})
+        counted = {label: dial.counted(one.right, one.seen) for label, one in worth.items()}
         odds, old = span.probabilities, str(span.choice)
-        right = nudged(always, told.get(item.trace.question, {}))
         likeliest = max(odds, key=lambda label: odds[label])
-        new = best(scores(odds, right, costs, quality), odds, likeliest, spec.alternatives)
+        ways = able(odds, likeliest, spec.alternatives)
+        new, _ = dial.take(Routes(odds, nudged(counted, by), costs), ways)
+        right = nudged({label: one.right for label, one in worth.items()}, by)
         saved += costs[old] - costs[new]
         gained += right[new] - right[old]
     return saved, gained / max(1, len(items))
+
+
+def _dial(head: Graph, request: Request) -> Dial:
+    """As a run of the request would have it, but for a pace: changes are tried without one."""
+    quality = head.quality if request.quality is None else request.quality
+    return Dial(quality, wanted(request.right, request.quality, head.right))
 
 
 def _router(head: Graph, node: str) -> RouterNode:
