@@ -94,6 +94,16 @@ def cost_line(cost: Cost, milliseconds: float) -> str:
     return ", ".join(parts)
 
 
+def making_line(asked: int, cost: Cost) -> str:
+    """What a change of the network cost to make, for people; nothing where that is not counted.
+
+    `asked 120 requests another way to make it: 4.1M macs, 3400 tokens, 5200 ms, 0.030000 money`.
+    """
+    if asked:
+        return f"asked {asked} requests another way to make it: {cost_line(cost, cost.milliseconds)}"
+    return f"making it took {amount(cost.macs)} macs" if cost.macs else ""
+
+
 def amount(number: float) -> str:
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= limit:
