@@ -147,13 +147,14 @@ async def test_few_outcomes_promise_less() -> None:
 
 
 async def test_a_wanted_share_is_the_networks_unless_a_request_sets_a_dial() -> None:
-    graph = a_graph(KNOWN, right=0.95)
-    assert (await choice(graph)).choice == "dear"
+    graph = a_graph(KNOWN, right=0.95, quality=0.1)
+    usual = await choice(graph)
+    assert (usual.choice, usual.right) == ("dear", 0.95)
     assert (await choice(graph, right=0.8)).choice == "cheap"
     rate = await choice(graph, 0.2)
     assert (rate.choice, rate.right) == ("cheap", None), "its own rate"
     assert (await choice(graph, 0.2, right=0.95)).choice == "dear", "a share takes the place of a rate"
-    assert graph.id != a_graph(KNOWN).id
+    assert graph.id != a_graph(KNOWN, quality=0.1).id
     for wrong in (0, 1, -0.5):
         with pytest.raises(GraphError):
             a_graph(right=wrong)
