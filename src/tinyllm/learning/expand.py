@@ -24,6 +24,7 @@ from tinyllm.learning.search import Target, find_calls
 from tinyllm.learning.specialist import Example, Trained, train_reader, train_router
 from tinyllm.protocols import Tool
 from tinyllm.slots import REFUSE, Ops, Slots, fill, find, legal_calls
+from tinyllm.types import Cost
 
 GROWN = "grown"
 BEFORE = "as-before"
@@ -121,7 +122,7 @@ class Expansion:
             ),
             put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
             files={one.sha256: one.data for one in trained.values()},
-            macs=sum(one.macs for one in trained.values()),
+            cost=Cost(macs=sum(one.macs for one in trained.values())),
         )
 
     def _known(

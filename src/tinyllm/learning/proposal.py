@@ -5,12 +5,12 @@ Knows nothing about how proposals are made or tried.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 from tinyllm.graph import Graph
 from tinyllm.learning.items import Item
-from tinyllm.types import Request, Trace
+from tinyllm.types import JSON, Cost, Request, Trace
 
 Edit = Literal["expand", "prompt", "tool", "model", "cascade", "merge", "prune", "harden", "weights"]
 
@@ -70,7 +70,8 @@ class Findings:
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A change of the head and why. `files` are the new model files by SHA-256; `saves` marks a change that is
-    to cost less rather than to be right more often; `macs` is what making it cost."""
+    to cost less rather than to be right more often; `cost` is what making it took, of which `asked` requests that
+    were asked another way."""
 
     edit: Edit
     node: str
@@ -78,7 +79,13 @@ class Proposal:
     graph: Graph
     files: Mapping[str, bytes] = field(default_factory=dict)
     saves: bool = False
-    macs: int = 0
+    cost: Cost = field(default_factory=Cost)
+    asked: int = 0
+
+    @property
+    def price(self) -> dict[str, JSON]:
+        """What making it took, as plain data."""
+        return {"asked": self.asked, "cost": asdict(self.cost)}
 
 
 Proposer = Callable[[Findings], Awaitable[Sequence[Proposal]]]

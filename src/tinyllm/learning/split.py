@@ -32,6 +32,7 @@ from tinyllm.learning.proposal import READERS, Bench, Cluster, Findings, Proposa
 from tinyllm.learning.specialist import train_router
 from tinyllm.learning.tryout import Right, Tryout
 from tinyllm.slots import Slots, find
+from tinyllm.types import Cost
 
 KINDS = 8  # of a node's, those with most failures, that are looked at in a cycle
 ASKED = 2  # times that what a node answered is asked again, by all ways together
@@ -166,7 +167,7 @@ def _grown(
     nodes[name] = RouterNode(kind="router", model=name, routes=routes, otherwise=routes[BEFORE].to)
     graph = _with(head, nodes, chosen, models={**head.models, name: learned("router", trained)})
     files = {trained.sha256: trained.data}
-    return [Proposal("expand", node, "; ".join(reasons), graph, files, macs=trained.macs)]
+    return [Proposal("expand", node, "; ".join(reasons), graph, files, cost=Cost(macs=trained.macs))]
 
 
 def _router_of(head: Graph, node: str) -> str:
