@@ -51,7 +51,7 @@ def _table(config: Config, follows: Mapping[int, int]) -> Model:
     model = Model(config)
     followers = {id: place for place, id in enumerate(dict.fromkeys(follows.values()))}
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for weight in model.parameters():
             if weight.ndim == 2:
                 weight.zero_()
         for id, follower in follows.items():
