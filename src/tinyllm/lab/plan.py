@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-TOLERANCE = 0.1  # of an option whose plan names none
+TOLERANCE = 0.3  # of an option whose plan names none: a small GPT leaves out one vector in a hundred
 _TOKEN = re.compile(
     r"\s*(?:(?P<layer>\d+)|\*\s*(?P<times>\d+)|(?P<open>\()|(?P<close>\))"
     r"|(?:\*\s*<=\s*(?P<most>\d+)\s*)?(?P<option>\?)(?P<tolerance>\d*\.\d+)?)"
@@ -114,9 +114,11 @@ class Plan:
     def __str__(self) -> str:
         words = [str(layer) for layer in self.order]
         for option in sorted(self.options, key=lambda option: option.end - option.start):  # inner ones first
+            if option.end > option.start + 1 or not words[option.start].isdecimal():
+                words[option.start] = f"({words[option.start]}"
+                words[option.end - 1] += ")"
             own = option.tolerance != TOLERANCE
-            words[option.start] = f"({words[option.start]}"
-            words[option.end - 1] += f")?{Decimal(repr(option.tolerance)):f}" if own else ")?"
+            words[option.end - 1] += f"?{Decimal(repr(option.tolerance)):f}" if own else "?"
         return " ".join(words)
 
 
