@@ -11,7 +11,7 @@ ways to ask; a rival that leaves them alone stands beside.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyllm.grading import REFUSED, node_of
@@ -31,6 +31,9 @@ FEWEST = 8  # requests from which a specialist can be trained
 Rehearsal = Callable[[], Sequence[Example]]
 """Draws from what the readers of day one were trained on."""
 
+Learn = Callable[[str, Sequence[Example], Sequence[Slots], Sequence[Example], int], Awaitable[Trained]]
+"""Trains the reader of a tool, of its calls, what it is to refuse, what it rehearses, and a seed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
@@ -46,6 +49,10 @@ class Expansion:
     rehearsal: Rehearsal = tuple
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
+        return await self.grown(findings, self._linear)
+
+    async def grown(self, findings: Findings, learn: Learn, *, worst: bool = False) -> Sequence[Proposal]:
+        """What it proposes, with readers that `learn` trains; of the `worst` the one for what fails most alone."""
         worth = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
         items = {item.trace.run_id: item for item in findings.items if item.by is None} | worth
         failed = [item for item in items.values() if not item.passed]
@@ -66,10 +73,27 @@ class Expansion:
             and (_name(tool) in findings.head.nodes or (tool in known and len(new[tool]) >= FEWEST))
         ]
         rivals = [[*wanted, *more], *([wanted[:1]] if len(wanted) + len(more) > 1 else [])]
-        return [self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed) for tools in rivals]
+        return [
+            await self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed, learn)
+            for tools in (rivals[-1:] if worst else rivals)
+        ]
 
-    def _grown(
-        self, findings: Findings, new: Mapping[str, Sequence[Target]], rehearsed: Sequence[Example]
+    async def _linear(
+        self,
+        tool: str,
+        calls: Sequence[Example],
+        others: Sequence[Slots],
+        rehearsed: Sequence[Example],
+        seed: int,
+    ) -> Trained:
+        return train_reader(calls, others, self.ops, rehearsed=rehearsed, seed=seed)
+
+    async def _grown(
+        self,
+        findings: Findings,
+        new: Mapping[str, Sequence[Target]],
+        rehearsed: Sequence[Example],
+        learn: Learn,
     ) -> Proposal:
         """The head with a specialist for each of these tools, a new one or an old one trained again."""
         head, seed = findings.head, findings.seed
@@ -87,7 +111,7 @@ class Expansion:
                 continue
             others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
             again = [(slots, call if route == name else REFUSE) for route, slots, call in known]
-            trained[name] = train_reader(kinds[name], others, self.ops, rehearsed=again, seed=seed)
+            trained[name] = await learn(tool, kinds[name], others, again, seed)
             done = sorted({call.split()[0] for _, call in kinds[name]})
             routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
             nodes[name] = Specialist(
@@ -165,7 +189,7 @@ def front(head: Graph) -> tuple[dict[str, Route], dict[str, NodeSpec]]:
 
 def learned(name: str, trained: Trained) -> Model:
     """The model of that name, from a file that a version brings."""
-    kind = "router" if name == GROWN else "reader"
+    kind = "router" if name == GROWN else trained.kind
     return Model(backend="learned", model=f"{kind}-{trained.sha256}", parameters=trained.parameters)
 
 
