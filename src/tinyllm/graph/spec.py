@@ -139,7 +139,7 @@ class Learning(Spec):
     `answers` of its answers are graded, and nothing speaks against it. What was taken back is tried again
     after as many new ones.
 
-    With `neurons` a language model of a few hundred thousand parameters, trained from scratch, is proposed too as a
+    With `neurons` a language model of some 130,000 parameters, trained from scratch, is proposed too as a
     rival of the linear reader for what fails most.
     """
 
