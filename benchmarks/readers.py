@@ -137,14 +137,9 @@ class Fold:
         self.seconds["router"] = time.process_time() - start
         (folder / "reader.linear").write_bytes(linear.to_bytes())
         (folder / "router.linear").write_bytes(self.router.to_bytes())
-        file, card = folder / "reader.gguf", folder / "reader.json"
-        if not card.exists():
-            made = train_neuron(
-                LabTrainer(), seen, file, seed=options.seed, quick=options.quick, progress=tell
-            )
-            card.write_text(json.dumps(made), encoding="utf-8")
-        self.seconds["neuron"] = json.loads(card.read_text(encoding="utf-8"))["seconds"]
-        inner = LlamaCpp("reader", Options(path=file, template="raw", context=512))
+        self.seen, self.options = seen, options
+        self.file = folder / "reader.gguf"
+        inner = LlamaCpp("reader", Options(path=self.file, template="raw", context=512))
         self.linear = LinearBackend("reader", folder / "reader.linear", OPS)
         self.neuron = NeuronBackend("reader", inner, OPS)
         self.parts = Parts(
@@ -154,6 +149,15 @@ class Fold:
         )
 
     async def open(self) -> Mapping[str, Ask]:
+        """The ways to ask, once the neuron is trained."""
+        card = self.file.with_suffix(".json")
+        if not card.exists():
+            seed, quick = self.options.seed, self.options.quick
+            made = await train_neuron(
+                LabTrainer(), self.seen, self.file, seed=seed, quick=quick, progress=tell
+            )
+            card.write_text(json.dumps(made), encoding="utf-8")
+        self.seconds["neuron"] = json.loads(card.read_text(encoding="utf-8"))["seconds"]
         graph = parse(shipped.network("starter").read_text(encoding="utf-8"), tools=TABLE)
 
         async def resolve(request: Request) -> Any:

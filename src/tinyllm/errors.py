@@ -17,6 +17,7 @@
     │   ├── BackendBusy       rate limit, queue full, breaker open
     │   └── BadReply          an answer that cannot be used
     ├── ModelFileError        a model file is missing or damaged        fetch or rebuild it
+    ├── TrainingError         a training came to no usable model    give it more, or mend its recipe
     ├── ToolError             a call that the tool cannot run           tell the model
     │   ├── ToolTimeout
     │   └── ToolUnavailable
@@ -137,6 +138,10 @@ class BadReply(BackendError):
 
 class ModelFileError(TinyLLMError):
     status = 500
+
+
+class TrainingError(TinyLLMError):
+    """Out of time or memory, broken, or a model that is worse than was asked for; no file was put in place."""
 
 
 class ToolError(TinyLLMError):

@@ -134,11 +134,14 @@ class Grader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The size of a small language model and how long it is trained, from scratch.
+    """The size of a small language model, how long it is trained from scratch, and within which bounds.
 
     Each of `words` is one token wherever it stands. `context` and the batch are in tokens and examples. The
     first `reading` steps learn the inputs as well as the targets, the `steps` after them the targets alone,
     with a share `dropout` of the input tokens (but for `words`) blanked out.
+
+    All of it may take `seconds` of wall time and `memory` bytes, and the finished model has to say the share
+    `at_least` of the examples held out.
     """
 
     vocab: int
@@ -154,23 +157,31 @@ class Recipe:
     batch: int = 64
     lr: float = 3e-3
     dropout: float = 0.0
+    seconds: float = 3600.0
+    memory: int = 4 << 30
+    at_least: float = 0.0
 
 
 class Trainer(Protocol):
-    """Makes a model file from examples; the lab's trainer is joined to it by the command line."""
+    """Makes a verified model file from examples; the lab's trainer is joined to it by the command line."""
 
-    def train(
+    async def train(
         self,
         recipe: Recipe,
         examples: Callable[[int], Sequence[tuple[str, str]]],
+        held: Sequence[tuple[str, str]],
         out: "Path",
         *,
         seed: int,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> Mapping[str, JSON]:
-        """Write the model and return its card: parameters, steps, tokens, macs, seconds, loss.
+        """Put the model in place and return its card: parameters, steps, tokens, macs, seconds, loss, held_out, right.
 
-        `examples` are the (input, target) texts of an epoch. `progress` is told (step, steps, loss).
+        `examples` are the (input, target) texts of an epoch. The finished file is asked the inputs of `held` that
+        were in none of them: `right` of `held_out` it answered with the very target. `progress` is told (step,
+        steps, loss). Cancelling ends the training. `out` is written whole or not at all. Raises SettingsError where
+        what trains is not installed, and TrainingError where time or memory ran out, the training broke, or the
+        model is worse than the recipe's `at_least`.
         """
         ...
 

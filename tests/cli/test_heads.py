@@ -1,6 +1,8 @@
 """A network answers as what it has become in the store; and graphs are tried on a bench."""
 
 import asyncio
+import hashlib
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from tinyllm.learning.versions import adopt, earlier, head_of, roll_back, roll_o
 from tinyllm.protocols import Store
 from tinyllm.settings import read_settings
 from tinyllm.slots import find
+from tinyllm.starter import shipped
 from tinyllm.starter.catalogue import CATALOGUE
 from tinyllm.store import open_store
 from tinyllm.types import Message, Request
@@ -204,6 +207,26 @@ def test_learned_models_answer_from_the_store(home: Path, run: Run) -> None:
     promote(graph, files)
     assert run("ask", "how many ways to choose 3 of 7 hats").stdout == f"{CHOSEN}\n"
     assert run("ask", "who are you").stdout == "forty <b>two</b>\n"
+
+
+def test_a_learned_neuron_answers_from_the_store_and_leaves_no_file_behind(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, data = load_file("tiny.yaml"), shipped.weights("reader.gguf")[0].read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    model = Model(backend="learned", model=f"neuron-{sha256}")
+    nodes = {
+        "start": base.nodes["start"].model_copy(update={"next": "reads"}),
+        "reads": Specialist(
+            kind="specialist", model="neuron", tools=("units",), simpler="answer", next="end"
+        ),
+    }
+    promote(put_nodes(base, nodes, models={**base.models, "neuron": model}, tools=["units"]), {sha256: data})
+    (home / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
+    assert "709.764" in run("ask", "convert 3 cups to ml").stdout
+    assert run("ask", "who are you").stdout == "forty <b>two</b>\n"
+    assert not list((home / "tmp").iterdir())
 
 
 def test_a_learned_model_that_the_store_lacks_or_that_was_altered_is_told(home: Path, run: Run) -> None:

@@ -21,7 +21,7 @@ from tinyllm.learning.expand import Expansion
 from tinyllm.learning.items import Item, group_of
 from tinyllm.learning.proposal import Ask, Cluster, Findings, Proposal
 from tinyllm.learning.specialist import Trained, train_reader, train_router
-from tinyllm.protocols import Parts, Tool
+from tinyllm.protocols import Backend, Parts, Store, Tool
 from tinyllm.routing import from_bytes
 from tinyllm.slots import REFUSE, Op, Slots, find
 from tinyllm.store import open_store
@@ -73,9 +73,10 @@ def requests_for(op: str, count: int = 12) -> list[Slots]:
 
 @dataclass
 class LearnedBench:
-    """Runs graphs whose models are learned files."""
+    """Runs graphs whose models are learned files; whatever neuron one has, `neuron` reads."""
 
     folder: Path
+    neuron: Backend | None = None
 
     def effective(self, graph: Graph) -> Graph:
         return graph
@@ -84,24 +85,32 @@ class LearnedBench:
     async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator[Ask]:
         for sha256, data in files.items():
             (self.folder / sha256).write_bytes(data)
-        path = {name: self.folder / model.model.partition("-")[2] for name, model in graph.models.items()}
-        kinds = {name: model.model.partition("-")[0] for name, model in graph.models.items()}
-        parts = Parts(
-            {name: LinearBackend(name, path[name], OPS) for name in path if kinds[name] == "reader"},
-            TOOLS,
-            {name: LinearRouter(path[name]) for name in path if kinds[name] == "router"},
-        )
         store = await open_store("memory:")
-
-        async def resolve(request: Request) -> Graph:
-            return graph
-
-        engine = Engine(resolve, lambda _: parts, store)
+        engine = self.engine(graph, store)
 
         async def ask(request: Request) -> Trace:
             return fold(await store.events((await engine.run(request)).run_id))
 
         yield ask
+
+    def engine(self, graph: Graph, store: Store) -> Engine:
+        path = {name: self.folder / model.model.partition("-")[2] for name, model in graph.models.items()}
+        kinds = {name: model.model.partition("-")[0] for name, model in graph.models.items()}
+        readers: dict[str, Backend] = {
+            name: LinearBackend(name, path[name], OPS) for name in path if kinds[name] == "reader"
+        }
+        if self.neuron is not None:
+            readers |= dict.fromkeys((name for name in path if kinds[name] == "neuron"), self.neuron)
+        parts = Parts(
+            readers,
+            TOOLS,
+            {name: LinearRouter(path[name]) for name in path if kinds[name] == "router"},
+        )
+
+        async def resolve(request: Request) -> Graph:
+            return graph
+
+        return Engine(resolve, lambda _: parts, store)
 
 
 def day_one(bench: LearnedBench) -> Graph:

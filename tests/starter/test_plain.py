@@ -20,9 +20,9 @@ def test_an_answer_leaves_the_question_out(sentence: str, answer: str) -> None:
     assert brief(sentence) == answer
 
 
-def test_pairs_come_from_the_seed_and_hold_at_any_moment() -> None:
-    pairs = plain_pairs(3, 60)
-    assert plain_pairs(4, 8) == plain_pairs(4, 8)
+async def test_pairs_come_from_the_seed_and_hold_at_any_moment() -> None:
+    pairs = await plain_pairs(3, 60)
+    assert await plain_pairs(4, 8) == await plain_pairs(4, 8)
     assert len({question for question, _ in pairs}) > 50
     refused = sum(answer == REFUSAL for _, answer in pairs)
     assert 4 < refused < 24

@@ -6,13 +6,14 @@ nor about which engine runs the model.
 """
 
 import re
+from collections.abc import Iterable
 
 from tinyllm.backends.folding import complete
 from tinyllm.backends.reading import ReaderBackend, Reading
 from tinyllm.errors import BadReply, ToolError
 from tinyllm.protocols import Backend
 from tinyllm.slots import MOST_OF_A_KIND, Ops, Slots, grammar
-from tinyllm.slots.find import Slot
+from tinyllm.slots.find import KINDS, Slot
 from tinyllm.types import Cost, Message, Prompt, Sampling
 
 CALL = "<call>"  # ends the request
@@ -52,6 +53,13 @@ def spell(call: str) -> str:
 def unspell(text: str) -> str:
     """The call that `spell` wrote."""
     return " ".join(re.findall(r"<(\w+)>", text))
+
+
+def words(pairs: Iterable[tuple[str, str]], ops: Ops) -> tuple[str, ...]:
+    """What has to be whole tokens: every operation and slot, and what these requests and calls say of slots."""
+    said = {word for pair in pairs for word in re.findall(r"<=?\w+>", "".join(pair))}
+    slots = {f"<{kind}{i}>" for kind in KINDS for i in range(MOST_OF_A_KIND)}
+    return tuple(sorted(said | slots | set(map(spell, ops))))
 
 
 class NeuronBackend(ReaderBackend):

@@ -236,12 +236,14 @@ async def open_learning(
 ) -> AsyncIterator[Learning]:
     """The settings' network, and all that it learns with. Raises what `load_graph` raises, and StoreError."""
     from tinyllm.backends.folding import complete
+    from tinyllm.cli.trainer import LabTrainer
     from tinyllm.learning.alternatives import alternatives
     from tinyllm.learning.cycle import Learner
     from tinyllm.learning.expand import Expansion
     from tinyllm.learning.grant import Grants
     from tinyllm.learning.harden import Hardening
     from tinyllm.learning.merge import Merging
+    from tinyllm.learning.neuron import Neurons
     from tinyllm.learning.prompts import Writer
     from tinyllm.learning.right import Right
     from tinyllm.learning.split import Splits
@@ -254,6 +256,10 @@ async def open_learning(
     known = left_to_readers if any(model.backend == "builtin" for model in base.models.values()) else tuple
     tools = {name: TOOLS[name]() for name in sorted({op.tool for op in CATALOGUE.values() if op.tool})}
     expansion = Expansion(CATALOGUE, tools, known)
+
+    def train(step: int, steps: int, loss: float) -> None:
+        tell("training a neuron", step, steps)
+
     proposers: list[Proposer] = [expansion, Grants(CATALOGUE, tools), alternatives]
     writers = workshop_of(settings.network, settings)
     author = settings.judge or settings.larger
@@ -267,7 +273,12 @@ async def open_learning(
                 wired.store,
                 base,
                 bench,
-                [*proposers, Splits(bench, right, writer.write if writer else None), Weights(bench, right)],
+                [
+                    *proposers,
+                    Splits(bench, right, writer.write if writer else None),
+                    Weights(bench, right),
+                    Neurons(expansion, LabTrainer(), train),
+                ],
                 right,
                 consent,
                 tell,

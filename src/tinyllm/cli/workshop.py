@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.errors import SettingsError
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from tinyllm.backends import Kind
     from tinyllm.backends.collation import Turns
     from tinyllm.backends.reading import ReaderBackend
+    from tinyllm.slots import Ops
     from tinyllm.tools.mcp_client import Connection, Server
 
 BUILTIN = "builtin"  # models that ship
-LEARNED = "learned"  # models in the store: `reader-`, `router-` or `bytext-`, and the SHA-256 of the file
+LEARNED = "learned"  # in the store: `reader-`, `neuron-`, `router-` or `bytext-`, and the SHA-256 of the file
 
 
 class Workshop:
@@ -44,6 +46,7 @@ class Workshop:
         self._tools: dict[tuple[str, str], Tool] = {}
         self._servers: dict[str, Connection] = {}
         self._turns = {} if turns is None else turns
+        self._place: TemporaryDirectory[str] | None = None  # of learned models whose engine reads files
 
     async def fetch(
         self, graph: Graph, store: Store, *, tenant: str = "local", files: Mapping[str, bytes] | None = None
@@ -94,6 +97,8 @@ class Workshop:
             self._by_text.pop(sha256, None)
             for key in [key for key in self._backends if f"-{sha256}" in key[1]]:
                 await self._backends.pop(key).close()
+            if self._place is not None:
+                (Path(self._place.name) / f"{sha256}.gguf").unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Give back all that was made."""
@@ -104,6 +109,9 @@ class Workshop:
                 tool.close()
         for server in self._servers.values():
             await server.close()
+        if self._place is not None:
+            self._place.cleanup()
+            self._place = None
 
     def _router(self, model: Model) -> Router:
         from tinyllm.backends.reader import LinearRouter
@@ -126,8 +134,18 @@ class Workshop:
             from tinyllm.backends.reader import LinearBackend
             from tinyllm.starter.catalogue import CATALOGUE
 
+            if model.model.startswith("neuron"):
+                return _neuron(name, self._placed(sha256), sha256, CATALOGUE)
             return LinearBackend(name, self._files[sha256], CATALOGUE, sha256)
         return _collated(_configured(name, model, self._settings, self._folder), self._turns)
+
+    def _placed(self, sha256: str) -> Path:
+        """The learned model of that name as a file, which its engine reads when it is first asked."""
+        if self._place is None:
+            self._place = TemporaryDirectory(prefix="tinyllm-", ignore_cleanup_errors=True)
+        path = Path(self._place.name) / f"{sha256}.gguf"
+        path.write_bytes(self._files[sha256])
+        return path
 
     def _tool(self, name: str, graph: Graph) -> Tool:
         key = name, graph.tools.get(name, "")
@@ -202,14 +220,19 @@ def _reader(name: str, model: str) -> "ReaderBackend":
         return Cascade(name, first, second, OPS)
     path, sha256 = shipped.weights(model)
     if path.suffix == ".gguf":
-        from tinyllm.backends.llamacpp import LlamaCpp, Options
-        from tinyllm.backends.neuron import NeuronBackend
-
-        options = Options(path=path, sha256=sha256, template="raw", context=256)
-        return NeuronBackend(name, LlamaCpp(name, options), OPS)
+        return _neuron(name, path, sha256, OPS)
     from tinyllm.backends.reader import LinearBackend
 
     return LinearBackend(name, path, OPS, sha256)
+
+
+def _neuron(name: str, path: Path, sha256: str, ops: "Ops") -> "ReaderBackend":
+    """A reader that is a language model, in a file."""
+    from tinyllm.backends.llamacpp import LlamaCpp, Options
+    from tinyllm.backends.neuron import NeuronBackend
+
+    options = Options(path=path, sha256=sha256, template="raw", context=256)
+    return NeuronBackend(name, LlamaCpp(name, options), ops)
 
 
 def require_backend(name: str, model: Model, settings: Settings) -> None:

@@ -228,12 +228,15 @@ class Learner:
         for proposer in proposers:
             try:
                 made += await proposer(findings)
+                continue
             except StoreError:
                 raise
             except TinyLLMError as error:
-                faults.append(str(error))
+                fault = str(error)
             except Exception as error:  # what trains, or a plug-in, may break in ways that nobody foresaw
-                faults.append(f"a proposer broke, and proposes nothing: {type(error).__name__}: {error}")
+                fault = f"a proposer broke, and proposes nothing: {type(error).__name__}: {error}"
+            if fault not in faults:  # what is missing is missing in every round
+                faults.append(fault)
         return made
 
     async def _round(

@@ -11,9 +11,8 @@ ways to ask; rivals that leave them alone stand beside.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tinyllm.grading import REFUSED, node_of
 from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, successors
@@ -33,6 +32,9 @@ FEWEST = 8  # requests from which a specialist can be trained
 Rehearsal = Callable[[], Sequence[Example]]
 """Draws from what the readers of day one were trained on."""
 
+Learn = Callable[[str, Sequence[Example], Sequence[Slots], Sequence[Example], int], Awaitable[Trained]]
+"""Trains the reader of a tool, of its calls, what it is to refuse, what it rehearses, and a seed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
@@ -48,6 +50,10 @@ class Expansion:
     rehearsal: Rehearsal = tuple
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
+        return await self.grown(findings, self._linear)
+
+    async def grown(self, findings: Findings, learn: Learn, *, worst: bool = False) -> Sequence[Proposal]:
+        """What it proposes, with readers that `learn` trains; of the `worst` the one for what fails most alone."""
         worth = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
         items = {item.trace.run_id: item for item in findings.items if item.by is None} | worth
         failed = [item for item in items.values() if not item.passed]
@@ -73,11 +79,28 @@ class Expansion:
             if tool not in wanted
             and (_name(tool) in head.nodes or (tool in known and len(new[tool]) >= FEWEST))
         ]
-        rivals = {tuple(tools): None for tools in ([*wanted, *more], wanted, wanted[:1])}
-        return [self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed) for tools in rivals]
+        rivals = list({tuple(tools): None for tools in ([*wanted, *more], wanted, wanted[:1])})
+        return [
+            await self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed, learn)
+            for tools in (rivals[-1:] if worst else rivals)
+        ]
 
-    def _grown(
-        self, findings: Findings, new: Mapping[str, Sequence[Target]], rehearsed: Sequence[Example]
+    async def _linear(
+        self,
+        tool: str,
+        calls: Sequence[Example],
+        others: Sequence[Slots],
+        rehearsed: Sequence[Example],
+        seed: int,
+    ) -> Trained:
+        return train_reader(calls, others, self.ops, rehearsed=rehearsed, seed=seed)
+
+    async def _grown(
+        self,
+        findings: Findings,
+        new: Mapping[str, Sequence[Target]],
+        rehearsed: Sequence[Example],
+        learn: Learn,
     ) -> Proposal:
         """The head with a specialist for each of these tools, a new one or an old one trained again."""
         head, seed = findings.head, findings.seed
@@ -95,7 +118,7 @@ class Expansion:
                 continue
             others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
             again = [(slots, call if route == name else REFUSE) for route, slots, call in known]
-            trained[name] = train_reader(kinds[name], others, self.ops, rehearsed=again, seed=seed)
+            trained[name] = await learn(tool, kinds[name], others, again, seed)
             done = sorted({call.split()[0] for _, call in kinds[name]})
             routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
             nodes[name] = Specialist(
@@ -108,9 +131,7 @@ class Expansion:
         )
         # What a broken router, or one that knows a route no more, would lose goes the old way.
         nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
-        models = dict(head.models)
-        for name, one in trained.items():
-            models[name] = learned("router" if name == GROWN else "reader", one)
+        models = {**head.models, **{name: learned(one) for name, one in trained.items()}}
         return Proposal(
             "expand",
             Counter(node_of(target.item.trace) for one in new.values() for target in one).most_common(1)[0][
@@ -173,9 +194,9 @@ def front(head: Graph) -> tuple[dict[str, Route], dict[str, NodeSpec]]:
     return {BEFORE: Route(to=first, when="everything else")}, {head.entry: entry}
 
 
-def learned(kind: Literal["router", "reader"], trained: Trained) -> Model:
+def learned(trained: Trained) -> Model:
     """A model from a file that a version brings."""
-    return Model(backend="learned", model=f"{kind}-{trained.sha256}", parameters=trained.parameters)
+    return Model(backend="learned", model=f"{trained.kind}-{trained.sha256}", parameters=trained.parameters)
 
 
 def _name(tool: str) -> str:

@@ -109,7 +109,7 @@ class Hardening:
         trained = train_router(asked, rehearsed=known, seed=findings.seed)
         new = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
         nodes[GROWN] = head.nodes.get(GROWN, new).model_copy(update={"routes": routes})
-        models = {**head.models, GROWN: learned("router", trained)}
+        models = {**head.models, GROWN: learned(trained)}
         return [
             Proposal(
                 "harden",

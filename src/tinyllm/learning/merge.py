@@ -122,11 +122,7 @@ class Merging:
         front = train_router(asked, rehearsed=[(slots, BEFORE) for slots, _ in known], seed=findings.seed)
         spec, gone_spec = head.nodes[kept], head.nodes[gone]
         assert isinstance(spec, Specialist) and isinstance(gone_spec, Specialist)
-        models = {
-            **head.models,
-            spec.model: learned("reader", reader),
-            router.model: learned("router", front),
-        }
+        models = {**head.models, spec.model: learned(reader), router.model: learned(front)}
         del models[gone_spec.model]
         reason = f"{kept} and {gone} have the same tools: one reader may do the work of both"
         return [

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 from tinyllm.backends.reader import is_legal, vector
 from tinyllm.learning.items import phrasing
@@ -37,11 +38,12 @@ Pool = Mapping[tuple[str, str], Sequence[Slot]]
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model as a file. `macs` are the multiply-accumulates of its training."""
+    """A model as a file: a linear one, or a language model. `macs` are the multiply-accumulates of its training."""
 
     data: bytes
     parameters: int
     macs: int
+    kind: Literal["reader", "neuron", "router"] = "reader"
 
     @property
     def sha256(self) -> str:
@@ -60,15 +62,7 @@ def train_reader(
 
     Of `rehearsed` examples its own calls are learned too, and the rest is refused.
     """
-    random = Random(seed)
-    own = [(slots, canonical(call, ops)) for slots, call in rehearsed if call != REFUSE][:OWN]
-    rest = [slots for slots, call in rehearsed if call == REFUSE][:OTHERS]
-    examples = [
-        *varied(calls, ops, random),
-        *((again, call) for slots, call in own for again in (slots, _varied(slots, random))),
-        *((again, REFUSE) for slots in others for again in (slots, _varied(slots, random))),
-        *((slots, REFUSE) for slots in rest),
-    ]
+    examples = readings(calls, others, ops, rehearsed, Random(seed))
     spent = list[int]()
 
     def fit(pairs: Sequence[Pair]) -> Linear:
@@ -78,6 +72,24 @@ def train_reader(
 
     model = calibrated(examples, BITS, fit)
     return Trained(model.to_bytes(), model.weights.size, sum(spent))
+
+
+def readings(
+    calls: Sequence[Example],
+    others: Sequence[Slots],
+    ops: Ops,
+    rehearsed: Sequence[Example],
+    random: Random,
+) -> list[Example]:
+    """What a reader of the requests of `calls` learns from, its copies drawn from `random`."""
+    own = [(slots, canonical(call, ops)) for slots, call in rehearsed if call != REFUSE][:OWN]
+    rest = [slots for slots, call in rehearsed if call == REFUSE][:OTHERS]
+    return [
+        *varied(calls, ops, random),
+        *((again, call) for slots, call in own for again in (slots, _varied(slots, random))),
+        *((again, REFUSE) for slots in others for again in (slots, _varied(slots, random))),
+        *((slots, REFUSE) for slots in rest),
+    ]
 
 
 def calibrated(examples: Sequence[Example], bits: int, fit: Callable[[Sequence[Pair]], Linear]) -> Linear:
@@ -120,7 +132,7 @@ def train_router(
     ]
     pairs = [(vector(slots, BITS), label) for slots, label in (*examples, *rehearsed)]
     model, macs = _fit(pairs, seed)
-    return Trained(model.to_bytes(), model.weights.size, macs)
+    return Trained(model.to_bytes(), model.weights.size, macs, "router")
 
 
 def _fit(pairs: Sequence[Pair], seed: int) -> tuple[Linear, int]:

@@ -165,7 +165,7 @@ def _grown(
         return []
     trained = train_router(asked, seed=findings.seed)
     nodes[name] = RouterNode(kind="router", model=name, routes=routes, otherwise=routes[BEFORE].to)
-    graph = _with(head, nodes, chosen, models={**head.models, name: learned("router", trained)})
+    graph = _with(head, nodes, chosen, models={**head.models, name: learned(trained)})
     files = {trained.sha256: trained.data}
     return [Proposal("expand", node, "; ".join(reasons), graph, files, cost=Cost(macs=trained.macs))]
 

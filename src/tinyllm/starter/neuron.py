@@ -4,23 +4,31 @@ How requests and calls are spelled is `backends/neuron.py`'s, so that the model 
 Knows nothing about the trainer beyond its seam, nor about which engine runs the model.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from random import Random
 
-from tinyllm.backends.neuron import encode, spell
+from tinyllm.backends.neuron import encode, spell, words
 from tinyllm.protocols import Recipe, Trainer
-from tinyllm.slots import MOST_OF_A_KIND
-from tinyllm.slots.find import KINDS
 from tinyllm.starter.calls import OPS
 from tinyllm.starter.corpus import PATTERNS, from_humans, from_patterns
 from tinyllm.starter.human import SKILLS, Row
 from tinyllm.types import JSON
 
-RECIPE = Recipe(vocab=2048, width=128, layers=4, hidden=352, reading=400, steps=1100, batch=192, dropout=0.1)
+RECIPE = Recipe(
+    vocab=2048,
+    width=128,
+    layers=4,
+    hidden=352,
+    reading=400,
+    steps=1100,
+    batch=192,
+    dropout=0.1,
+    seconds=6 * 3600,  # of which an idle core takes a quarter of an hour
+)
+HELD = 300  # requests drawn beside those that are learned, to be asked of the finished neuron
 OTHERS = 6_000  # human rows of other intents in an epoch: there are many, and they are easy
 _REUSED = 2  # epochs on one drawing, which takes a third of the time of training on it
 
@@ -44,14 +52,13 @@ def pairs(seed: int, people: Sequence[Row], patterns: int = PATTERNS) -> Callabl
     return lambda epoch: drawn(epoch // _REUSED)
 
 
-def words(first: Sequence[Pair]) -> tuple[str, ...]:
-    """The whole tokens: every operation and slot, and what the pairs of the first epoch say of slots."""
-    said = {word for pair in first for word in re.findall(r"<=?\w+>", "".join(pair))}
-    slots = {f"<{kind}{i}>" for kind in KINDS for i in range(MOST_OF_A_KIND)}
-    return tuple(sorted(said | slots | set(map(spell, OPS))))
+def held_out(seed: int, count: int) -> list[Pair]:
+    """Requests drawn from the patterns apart from the epochs; the trainer leaves out those that were learned too."""
+    drawn = from_patterns(Random(f"{seed} held out").getrandbits(32), count)
+    return [(encode(example.slots), spell(example.call)) for example in drawn[:count]]
 
 
-def train_neuron(
+async def train_neuron(
     trainer: Trainer,
     people: Sequence[Row],
     out: Path,
@@ -62,8 +69,9 @@ def train_neuron(
 ) -> dict[str, JSON]:
     """Write the neuron's GGUF and return its card; `quick` is a trial that learns next to nothing."""
     examples = pairs(seed, people, 500) if quick else pairs(seed, people)
-    recipe = replace(RECIPE, words=words(examples(0)))
+    recipe = replace(RECIPE, words=words(examples(0), OPS))
     if quick:
         recipe = replace(recipe, reading=2, steps=4)
-    made = trainer.train(recipe, examples, out, seed=seed, progress=progress)
+    held = held_out(seed, 20 if quick else HELD)
+    made = await trainer.train(recipe, examples, held, out, seed=seed, progress=progress)
     return {**made, "human_rows": len(people)}

@@ -4,7 +4,6 @@ It learns to say the answers outright, as a rival of the starter network on the 
 nothing about the trainer beyond its seam.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +18,11 @@ from tinyllm.starter.corpus import Example, from_patterns
 from tinyllm.tools.table import TOOLS
 from tinyllm.types import JSON
 
-PLAIN = Recipe(vocab=2048, width=128, layers=4, hidden=352, reading=200, steps=1000, batch=96)
+PLAIN = Recipe(
+    vocab=2048, width=128, layers=4, hidden=352, reading=200, steps=1000, batch=96, seconds=6 * 3600
+)
 PAIRS = 20_000  # drawn once: computing their answers takes two minutes
+HELD = 200  # drawn beside them, to be asked of the finished model
 LONGEST = 100  # characters of an answer; the others, such as factorials, are left out
 REFUSAL = "I cannot answer that."
 MOMENTS = (ToolContext(1.79e9, 1), ToolContext(1.7312e9, 2))  # an answer is learned if it holds in both
@@ -40,15 +42,12 @@ def brief(sentence: str) -> str:
     return _BEFORE.sub("", _NOTE.sub("", sentence), count=1).rstrip(".")
 
 
-def plain_pairs(seed: int, count: int) -> list[tuple[str, str]]:
+async def plain_pairs(seed: int, count: int) -> list[tuple[str, str]]:
     """Requests drawn from the patterns and their answers, which tools compute or which refuse.
 
     What depends on the moment or on chance is left out, as no model could learn it.
     """
-    return asyncio.run(_pairs(Random(seed), count))
-
-
-async def _pairs(random: Random, count: int) -> list[tuple[str, str]]:
+    random = Random(seed)
     tools = {name: TOOLS[name]() for name in {op.tool for op in OPS.values() if op.tool}}
     pairs: list[tuple[str, str]] = []
     while len(pairs) < count:
@@ -75,7 +74,7 @@ async def _answer(example: Example, tools: dict[str, Tool]) -> str | None:
     return answer if not said and len(answer) <= LONGEST else None
 
 
-def train_plain(
+async def train_plain(
     trainer: Trainer,
     out: Path,
     *,
@@ -84,7 +83,8 @@ def train_plain(
     progress: Callable[[int, int, float], None] | None = None,
 ) -> dict[str, JSON]:
     """Write the plain model's GGUF and return its card; `quick` is a trial that learns next to nothing."""
-    drawn = plain_pairs(seed, 300 if quick else PAIRS)
+    drawn = await plain_pairs(seed, 300 if quick else PAIRS)
+    held = await plain_pairs(seed + 1, 20 if quick else HELD)  # what was learned too, the trainer leaves out
     recipe = replace(PLAIN, reading=2, steps=4) if quick else PLAIN
-    made = trainer.train(recipe, lambda _: drawn, out, seed=seed, progress=progress)
+    made = await trainer.train(recipe, lambda _: drawn, held, out, seed=seed, progress=progress)
     return {**made, "pairs": len(drawn)}

@@ -5,6 +5,7 @@ most. What the figures on the cards are worth is measured by cross-validation (`
 not here: the shipped files have seen every row.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,10 +67,12 @@ def train(
         "router.linear": lambda path, told: _linear(
             train_router(drawn, seed=seed, progress=told), drawn, people, path
         ),
-        "reader.gguf": lambda path, told: train_neuron(
-            trainer, people, path, seed=seed, quick=quick, progress=told
+        "reader.gguf": lambda path, told: asyncio.run(
+            train_neuron(trainer, people, path, seed=seed, quick=quick, progress=told)
         ),
-        "plain.gguf": lambda path, told: train_plain(trainer, path, seed=seed, quick=quick, progress=told),
+        "plain.gguf": lambda path, told: asyncio.run(
+            train_plain(trainer, path, seed=seed, quick=quick, progress=told)
+        ),
     }
 
     def told(file: str) -> Told:
@@ -128,6 +131,9 @@ def _page(file: str, card: Card, measured: Mapping[str, Any]) -> Iterator[str]:
         how = f"{card['steps']:,} steps of Muon, {card['tokens']:,} tokens, {card['macs']:.3g} multiply-accumulates"
         how += f", last loss {card['loss']:.3g} nats a token"
     yield f"- Training: {how}, seed {card['seed']}"
+    if "held_out" in card:
+        yield f"- Verified: the finished file says the very target of {card['right']} of {card['held_out']} requests"
+        yield "  that it did not learn from, drawn from the patterns; greedily and without a grammar"
     yield "- Licence of the model: MIT"
     yield "- Rebuild: `tinyllm starter train`"
     rows = list(_figures(file, measured)) if measured else []
