@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import random
 import re
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,10 +25,11 @@ from tinyllm.lab.chart import axes
 from tinyllm.lab.diverged import Diverged
 from tinyllm.lab.folder import Folder, card, metrics, save_figure
 from tinyllm.lab.generate import Sampling
-from tinyllm.lab.letters import Letters, encoded_names, split_names
+from tinyllm.lab.letters import Letters, encoded_names, encoded_plays, split_names
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.runs import RUNS, configured, find, fitting, plays, scratch, sequences
 from tinyllm.lab.runs import names as ladder
+from tinyllm.lab.scratch.perceptron import Perceptron
 
 ROOT = Path(__file__).parents[2]
 NAMES = "ada ben bea cab dan deb eda fae gab hal ida jan abe ann bab dee ed fab gad han ian jed bean eden"
@@ -126,11 +130,20 @@ def test_pictures_are_png_and_svg(tmp_path, monkeypatch):
     assert "a curve" in (tmp_path / "loss.svg").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["names-gru", "names-backprop", "scalar-gpt"])
+LONGER: dict[str, dict[str, Any]] = {
+    "names-gru": RUNG | {"steps": 20},
+    "names-backprop": {"steps": 20, "hidden": 8},
+    **{
+        name: TINY[name] | {"steps": 20}
+        for name in ("scalar-gpt", "digits-cnn", "moons", "logic", "arithmetic-formats")
+    },
+    **{name: TINY[name] | {"steps": 20} for name in ("seq2seq-addition", "seq2seq-reverse")},
+}
+
+
+@pytest.mark.parametrize("name", LONGER)
 def test_a_killed_run_goes_on_to_the_same_figures(name, begin, tmp_path):
-    tiny = {"names-gru": RUNG | {"steps": 20}, "names-backprop": {"steps": 20, "hidden": 8}}.get(
-        name, TINY[name] | {"steps": 20} if name in TINY else {}
-    )
+    tiny = LONGER[name]
 
     def kill(what, step, *_):
         if step == 13:
@@ -143,16 +156,61 @@ def test_a_killed_run_goes_on_to_the_same_figures(name, begin, tmp_path):
     left.write_text(left.read_text() + '{"curve": "train", "st')  # the kill came in the middle of a line
     seen = []
     resumed = find(name).function()(begin(name, lambda what, step, *_: seen.append(step), **tiny))
-    assert 1 not in seen and seen[-1] == 20
+    assert 1 < seen[0] <= 13 and seen[-1] == 20
     rows = metrics(tmp_path / name)
     assert rows[: len(before)] == before
     assert len({(row["curve"], row["step"]) for row in rows}) == len(rows)
     whole = find(name).function()(begin(name, fresh=True, **tiny))
-    timed = ("speedup", "scalar_seconds", "tensor_seconds")
-    assert {k: v for k, v in resumed.items() if k not in timed} == {
-        k: v for k, v in whole.items() if k not in timed
-    }
+    assert untimed(resumed) == untimed(whole)
     assert metrics(tmp_path / name) == rows
+
+
+def untimed(figures):
+    return {k: v for k, v in figures.items() if k not in ("speedup", "scalar_seconds", "tensor_seconds")}
+
+
+def test_a_perceptron_that_was_killed_begins_anew_to_the_same_line(begin, monkeypatch):
+    trained, epochs = Perceptron.trained, iter(range(4))
+
+    def until(model, examples):
+        if next(epochs, None) is None:
+            raise KeyboardInterrupt
+        return trained(model, examples)
+
+    monkeypatch.setattr(Perceptron, "trained", until)
+    with pytest.raises(KeyboardInterrupt):
+        find("perceptron").function()(begin("perceptron"))
+    monkeypatch.undo()
+    resumed = find("perceptron").function()(begin("perceptron"))
+    rows = metrics(begin("perceptron").path)
+    assert find("perceptron").function()(begin("perceptron", fresh=True)) == resumed
+    assert metrics(begin("perceptron").path) == rows and len(rows) > 4
+
+
+def test_a_process_that_is_killed_goes_on_to_the_same_figures(begin, tmp_path):
+    tiny = TINY["seq2seq-addition"] | {"steps": 120}
+    script = (
+        "import json, sys; from pathlib import Path; from tinyllm.lab.folder import Folder\n"
+        "from tinyllm.lab.runs import configured, find\n"
+        "name, path, changes = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])\n"
+        "find(name).function()(Folder(path, name, configured(find(name), changes)))\n"
+    )
+    changes = {key: str(value) for key, value in tiny.items()}
+    path = tmp_path / "seq2seq-addition"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "seq2seq-addition", str(path), json.dumps(changes)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    while process.poll() is None and len(metrics(path)) < 3:  # then there is a checkpoint to go on from
+        time.sleep(0.005)
+    process.kill()  # SIGKILL, wherever it stands
+    assert process.wait() != 0 and not (path / "card.json").exists()
+    seen = []
+    resumed = find(path.name).function()(begin(path.name, lambda what, step, *_: seen.append(step), **tiny))
+    assert seen[0] > 1 and seen[-1] == 120
+    rows = metrics(path)
+    assert find(path.name).function()(begin(path.name, fresh=True, **tiny)) == resumed
+    assert metrics(path) == rows
 
 
 def test_parts_that_are_done_are_not_done_again(begin):
@@ -243,6 +301,11 @@ def test_letters_and_the_split():
     ) == sorted(NAMES.split())
     with pytest.raises(RequestError, match="ten names"):
         split_names("anna ben")
+    for short in ("", "To be"):
+        with pytest.raises(RequestError, match="characters cannot be split"):
+            encoded_plays(short)
+    with pytest.raises(ValueError, match="too short for a context of 8"):
+        plays.windows([1] * 8, 8, seed=0, epoch=0)
 
 
 def test_the_losses_of_names_are_those_of_each_alone(begin):
