@@ -199,7 +199,7 @@ def test_a_process_that_is_killed_goes_on_to_the_same_figures(begin, tmp_path):
     path = tmp_path / "seq2seq-addition"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "seq2seq-addition", str(path), json.dumps(changes)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
     )
     while process.poll() is None and len(metrics(path)) < 3:  # then there is a checkpoint to go on from
         time.sleep(0.005)
