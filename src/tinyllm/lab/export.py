@@ -220,17 +220,24 @@ def _named(model: Model) -> Iterator[tuple[str, str, str, Tensor]]:
     for ours, llamacpp, transformers in _OUTSIDE:
         if not (ours == "head" and model.config.tied):
             yield ours, llamacpp, transformers, model.get_parameter(f"{ours}.weight")
-    for slot, layer in enumerate(model.plan.order):
+    for slot, layer in enumerate(_order(model)):
         block = model.blocks[layer]
         for ours, llamacpp, transformers in _IN_BLOCK:
             weight = block.get_parameter(f"{ours}.weight")
             yield ours, f"blk.{slot}.{llamacpp}", f"model.layers.{slot}.{transformers}", weight
 
 
+def _order(model: Model) -> tuple[int, ...]:
+    """The layers slot by slot."""
+    if model.plan.options:
+        raise ValueError(f"a file cannot leave it open which layers run, as plan '{model.plan}' does")
+    return model.plan.order
+
+
 def _adapted(model: Model) -> Iterator[tuple[str, str, str, lora.LoraLinear]]:
     """Every adapted projection, slot by slot, with its three names, as in `_named`."""
     adapter = lora.adapter(model)
-    for slot, layer in enumerate(model.plan.order):
+    for slot, layer in enumerate(_order(model)):
         for ours, llamacpp, transformers in _IN_BLOCK:
             if (module := adapter.get(f"blocks.{layer}.{ours}")) is not None:
                 yield ours, f"blk.{slot}.{llamacpp}", f"model.layers.{slot}.{transformers}", module
