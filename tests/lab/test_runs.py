@@ -213,6 +213,25 @@ def test_a_process_that_is_killed_goes_on_to_the_same_figures(begin, tmp_path):
     assert metrics(path) == rows
 
 
+def test_what_a_run_took_is_that_of_all_its_stretches(begin, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.process_time", lambda: now[0])
+    for first, then in ((100.0, 130.0), (7.0, 19.0)):  # a process begins with a clock of its own
+        now[0] = first
+        folder = begin("logic", steps=3)
+        now[0] = then
+        folder.log("train", int(first), loss=1.0)
+        now[0] += 5  # lost with the kill
+    now[0] = 2.0
+    folder = begin("logic", steps=3)
+    now[0] = 3.0
+    folder.finish({})
+    assert card(folder.path)["cpu_seconds"] == 30 + 12 + 1
+    anew = begin("logic", fresh=True, steps=3)
+    anew.finish({})
+    assert card(anew.path)["cpu_seconds"] == 0
+
+
 def test_parts_that_are_done_are_not_done_again(begin):
     folder = begin("logic", steps=3)
     assert folder.once("a part", lambda: {"error": 0.5}) == {"error": 0.5}

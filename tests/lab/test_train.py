@@ -109,11 +109,15 @@ def test_a_model_that_is_broken_from_the_start_is_left_as_it_was():
     assert model.embed.weight[3].isnan().all() and model.embed.weight[2].isfinite().all()
 
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="only where there is a CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_weights(optimizer, device, tmp_path):
     shaky = replace(CONFIG, norm="batch", dropout=0.2)
     settings = Settings(steps=9, batch=16, optimizer=optimizer, dropout=0.2)
-    whole, killed = Model(shaky), Model(shaky)
+    whole, killed = Model(shaky).to(device), Model(shaky).to(device)
     card = train(whole, NEXT, settings)
 
     def kill(step, *_):
@@ -123,7 +127,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(killed, NEXT, settings, kill, tmp_path / "c.pt", every=3)
     seen = []
-    fresh = Model(shaky, seed=1)
+    fresh = Model(shaky, seed=1).to(device)
     resumed = train(fresh, NEXT, settings, lambda step, *_: seen.append(step), tmp_path / "c.pt")
     assert seen == [7, 8, 9]
     expected, got = whole.state_dict(), fresh.state_dict()
@@ -131,7 +135,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
     assert (resumed.steps, resumed.tokens, resumed.macs, resumed.loss) == (
         (card.steps, card.tokens, card.macs, card.loss)
     )
-    finished = Model(shaky, seed=2)
+    finished = Model(shaky, seed=2).to(device)
     train(finished, NEXT, settings, lambda *_: pytest.fail("nothing is left to do"), tmp_path / "c.pt")
     assert torch.equal(finished.embed.weight, whole.embed.weight)
     with pytest.raises(ValueError, match="other settings"):
