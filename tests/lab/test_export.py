@@ -5,6 +5,7 @@ from dataclasses import replace
 import gguf
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tinyllm.lab import export, lora
 from tinyllm.lab.generate import greedy
@@ -124,6 +125,29 @@ def test_adapters_are_chosen_per_request(config, memorise, texts, tokenizer, pro
             assert logprobs[: len(answer)] == pytest.approx(expected[adapter][index], abs=1e-3)
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("f16", 0.02), ("q8_0", 0.3)])
+def test_adapters_answer_alike_on_a_base_in_fewer_bits(
+    precision, tolerance, config, memorise, texts, tokenizer, prompts, llamacpp, tmp_path
+):
+    model = memorise(Model(config))
+    export.write_gguf(model, tokenizer, tmp_path / "base.gguf", precision)
+    before = greedy(model, prompts, 12, stop=0)
+    lora.attach(model, rank=4, alpha=6.0)
+    ends = [text[-15:] for text in (*texts[1:], texts[0])]
+    memorise(model, [tokenizer.decode(p) + end for p, end in zip(prompts, ends, strict=True)], "adamw")
+    export.write_lora(model, tmp_path / "adapter.gguf")
+    answers = greedy(model, prompts, 12, stop=0)
+    assert all(map(list.__ne__, answers, before))
+    llama = llamacpp(tmp_path / "base.gguf", [tmp_path / "adapter.gguf"])
+    for prompt, answer, plain in zip(prompts, answers, before, strict=True):
+        ids, logprobs = llama.greedy(prompt, 12, 0)
+        assert ids[: len(answer)] == answer
+        assert logprobs[: len(answer)] == pytest.approx(
+            log_probabilities(model, prompt, answer), abs=tolerance
+        )
+        assert llama.greedy(prompt, 12)[0][: len(plain)] == plain
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_safetensors_come_back_bit_for_bit(tied, config, sharp, tokenizer, tmp_path):
     model = sharp(replace(config, tied=tied))
@@ -137,13 +161,53 @@ def test_safetensors_come_back_bit_for_bit(tied, config, sharp, tokenizer, tmp_p
 @pytest.mark.parametrize("tied", [True, False])
 def test_transformers_loads_the_folder_with_equal_logits(tied, config, sharp, texts, tokenizer, tmp_path):
     transformers = pytest.importorskip("transformers", reason="only where transformers is installed")
-    model = sharp(replace(config, tied=tied), Plan.parse("0 1 1"))
+    model = sharp(replace(config, tied=tied, theta=500.0, eps=1e-3), Plan.parse("0 1 1"))
     export.write_safetensors(model, tokenizer, tmp_path)
     theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path)
     ids = torch.tensor([tokenizer.encode(texts[1])])
     with torch.no_grad():
         torch.testing.assert_close(theirs(ids).logits, model(ids)[0], atol=1e-3, rtol=1e-3)
     assert transformers.AutoTokenizer.from_pretrained(tmp_path)(texts[1]).input_ids == ids[0].tolist()
+
+
+def adapted(model):
+    """`model` with an adapter that changes what it says."""
+    lora.attach(model, rank=4, alpha=6.0)
+    for module in lora.adapter(model).values():
+        module.b.data.normal_(std=0.3, generator=torch.Generator().manual_seed(module.b.shape[0]))
+    return model
+
+
+def test_an_adapter_for_peft_holds_every_projection_of_every_slot(config, sharp, tmp_path):
+    model = adapted(sharp(config, Plan.parse("0 1 1")))
+    export.write_peft(model, tmp_path / "adapter", "the/base")
+    layout = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (layout["r"], layout["lora_alpha"], layout["base_model_name_or_path"]) == (4, 6.0, "the/base")
+    tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert len(tensors) == 3 * 7 * 2 and len(layout["target_modules"]) == 7
+    ours = lora.adapter(model)["blocks.1.ffn.down"]
+    theirs = "base_model.model.model.layers.2.mlp.down_proj"
+    assert torch.equal(tensors[f"{theirs}.lora_A.weight"], ours.a)
+    assert torch.equal(tensors[f"{theirs}.lora_B.weight"], ours.b)
+    lora.detach(model)
+    with pytest.raises(ValueError, match="no adapter"):
+        export.write_peft(model, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_peft_loads_an_adapter_with_equal_logits(config, sharp, texts, tokenizer, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="only where transformers is installed")
+    peft = pytest.importorskip("peft", reason="only where peft is installed")
+    model = sharp(replace(config, theta=500.0), Plan.parse("0 1 1"))
+    ids = torch.tensor([tokenizer.encode(texts[1])])
+    plain = model(ids)[0]
+    export.write_safetensors(model, tokenizer, tmp_path / "base")
+    export.write_peft(adapted(model), tmp_path / "adapter")
+    base = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "base")
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter")
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, model(ids)[0], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(model(ids)[0], plain, atol=0.1)
 
 
 def test_files_that_cannot_be_right_are_refused(config, tokenizer, tmp_path):

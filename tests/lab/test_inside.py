@@ -12,7 +12,9 @@ from tinyllm.lab import checkpoint, inside, saved
 from tinyllm.lab.generate import Sampling, greedy
 from tinyllm.lab.letters import Letters
 from tinyllm.lab.model import Config
+from tinyllm.lab.pipeline import talk
 from tinyllm.lab.saved import Writer
+from tinyllm.lab.tokenizer import Tokenizer
 
 LETTERS = Letters("abcdefgh", ".")
 SHARP = Sampling(1e-4)
@@ -96,6 +98,52 @@ def test_neighbours_are_those_with_the_nearest_vectors(writer):
     assert near[0] == (LETTERS.decode([4]), pytest.approx(1, abs=1e-3)) and len(near) == 3
 
 
+def test_an_analogy_is_the_nearest_vector_to_the_sum_of_three(writer):
+    table = writer.model.embed.weight
+    a, b, c, d = LETTERS.encode("abcd")
+    with torch.no_grad():
+        table[d] = (table[b] - table[a] + table[c]) * 2
+    (found, cosine), *others = inside.analogy(writer, "a", "b", "c", 9)
+    assert (found, cosine) == ("d", pytest.approx(1, abs=1e-3))
+    assert {name for name, _ in others} == set(".efgh")  # none of the three themselves
+    with pytest.raises(RequestError, match="'ab' is 2 tokens"):
+        inside.analogy(writer, "ab", "b", "c")
+
+
+def test_frames_hold_the_vectors_on_the_way_and_the_logits(writer):
+    (frame,) = inside.frames(writer, "ab", 1, Sampling(2.0))
+    table = writer.model.embed.weight.detach()
+    for id, vector in zip(frame["ids"], frame["vectors"], strict=True):
+        assert vector["norm"] == pytest.approx(table[id].norm().item(), abs=1e-4)
+        assert vector["first"] == pytest.approx(table[id, :8].tolist(), abs=1e-4)
+    logits, trace = writer.model(torch.tensor([frame["ids"]]), watch=True)
+    for layer, route in zip(frame["layers"], trace.routes, strict=True):
+        assert layer["vector"]["first"] == pytest.approx(route.output[0, -1, :8].tolist(), abs=1e-3)
+    highest = logits[0, -1].topk(5)
+    assert [LETTERS.encode(letter)[0] for letter, _ in frame["logits"]] == highest.indices.tolist()
+    assert [logit for _, logit in frame["logits"]] == pytest.approx(highest.values.tolist(), abs=1e-3)
+
+
+def test_a_model_of_the_pipeline_is_looked_into_token_by_token(tmp_path, texts, sharp):
+    words = Tokenizer.train(texts, 330, talk.WORDS)
+    model = sharp(Config(vocab=words.size, width=16, layers=2, heads=2, groups=1, hidden=24, context=64))
+    talk.save(tmp_path, model, words)
+    (tmp_path / "config.json").write_text("{}")
+    writer = talk.Answerer(*talk.load(tmp_path))
+    frame, *_ = inside.frames(writer, "how many?", 2, SHARP)
+    assert frame["tokens"][0] == talk.USER and frame["tokens"][-1] == talk.ASSISTANT
+    assert "".join(frame["tokens"]) == f"{talk.USER}how many?{talk.ASSISTANT}"
+    said = CliRunner().invoke(
+        cli, ["lab", "look", str(tmp_path), "how many?", "--json", "--temperature", "1e-4"]
+    )
+    assert json.loads(said.stdout.splitlines()[0]) == json.loads(json.dumps(frame))
+    taught = inside.lesson(writer, "how many?", "days of May")
+    assert (
+        taught["wanted"] == words.decode(words.encode("days of May")[:1])
+        and taught["after"] > taught["before"]
+    )
+
+
 def test_one_step_makes_what_was_taught_likelier_and_changes_no_model(writer):
     before = {name: weight.clone() for name, weight in writer.model.named_parameters()}
     step = inside.lesson(writer, "ab", "h")
@@ -118,5 +166,11 @@ def test_the_command_line_writes_and_looks(folder):
     assert "after layer 1" in lab("look", str(folder), "ab").stdout
     assert json.loads(lab("look", str(folder), "ab", "--teach", "c", "--json").stdout)["wanted"] == "c"
     assert "after one step" in lab("look", str(folder), "ab", "--teach", "c").stdout
+    said = lab("look", str(folder), "--analogy", "a", "b", "c", "--json").stdout
+    assert len(json.loads(said)["likely"]) == 5
+    assert lab("look", str(folder), "--analogy", "a", "b", "c").stdout.startswith(
+        "'a' is to 'b' as 'c' is to "
+    )
+    assert "2 tokens" in lab("look", str(folder), "--analogy", "ab", "b", "c", code=2).stderr
     assert "temperature must be" in lab("chat", str(folder), "--temperature", "0", typed="a\n", code=2).stderr
     assert "no run 'nowhere'" in lab("chat", "nowhere", typed="a\n", code=1).stderr

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tinyllm.lab.mixers import MIXERS, Bahdanau, Convolution, Here, _weights
@@ -33,6 +35,7 @@ MODELS = {
     "bigram": {"mixer": "none"},
     "all kinds": {"mixer": "attention lstm conv", "norm": "layer", "ffn": "mlp"},
     "batch norm": {"norm": "batch"},
+    "untied": {"tied": False, "position": "learned rope"},
 }
 
 
@@ -87,6 +90,71 @@ def test_the_cost_is_what_a_profiler_counts(name, plan, build, ids):
         ):
             trace = model(piece, cache, Plan.parse(plan), **extra)[1]
         assert trace.cost.macs == pytest.approx(profiler.get_total_flops() / 2, rel=0.02)
+
+
+class Read(TorchDispatchMode):
+    """Counts the bytes of a model's weights that operations are given: within one block each weight once."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.bytes, self.seen = 0, set()
+        self.weights = {weight.data_ptr(): weight for weight in model.parameters()}
+        for block in model.blocks:
+            block.register_forward_pre_hook(lambda *_: self.seen.clear())
+            block.register_forward_hook(lambda *_: self.seen.clear())
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        views = operation in (torch.ops.aten.t.default, torch.ops.aten.detach.default)
+        for tensor in [] if views else [a for a in tree_leaves(args) if isinstance(a, torch.Tensor)]:
+            weight = self.weights.get(tensor.data_ptr())
+            if weight is not None and operation == torch.ops.aten.embedding.default:
+                self.bytes += min(args[1].numel(), len(weight)) * weight[0].nbytes
+            elif weight is not None and weight.data_ptr() not in self.seen:
+                self.seen.add(weight.data_ptr())
+                self.bytes += weight.nbytes
+        return result
+
+
+@pytest.mark.filterwarnings("ignore:TF32")  # said by torch when oneDNN is switched off
+@pytest.mark.parametrize("plan", PLANS[1:3])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_weights_that_are_read_are_those_that_operations_get(name, plan, build, ids):
+    (model, extra), cache = build(name), Cache()
+    for piece in ids.split([9, 1, 2], dim=1):
+        with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), Read(model) as read:
+            trace = model(piece, cache, Plan.parse(plan), **extra)[1]
+        assert trace.cost.weight_bytes == read.bytes
+
+
+@pytest.mark.filterwarnings("ignore:TF32")
+@pytest.mark.parametrize("name", ["grouped", "coupled", "gru", "cross"])
+def test_pauses_and_latents_cost_what_is_counted(name, build, ids, sharp, memory):
+    model = sharp(config(**MODELS[name] | {"pauses": True})).eval()
+    slots = Slots.tokens(ids).then(PAUSE, 2).then(LATENT, 2) + Slots.tokens(ids[:, :3])
+    extra = {"memory": memory} if name == "cross" else {}
+    counted(model, slots, **extra)
+
+
+@pytest.mark.filterwarnings("ignore:TF32")
+@pytest.mark.parametrize("change", [{}, {"groups": 4, "window": 3}, {"position": "learned", "tied": False}])
+def test_attention_to_both_sides_costs_what_is_counted(change, sharp, ids):
+    counted(sharp(config(**change | {"causal": False})).eval(), ids)
+
+
+def counted(model, inputs, **extra):
+    """Asserts that a pass costs what a profiler counts and what operations read."""
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        torch.backends.mkldnn.flags(enabled=False),
+        FlopCounterMode(display=False) as profiler,
+    ):
+        trace = model(inputs, **extra)[1]
+    assert trace.cost.macs == pytest.approx(profiler.get_total_flops() / 2, rel=0.02)
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), Read(model) as read:
+        model(inputs, **extra)
+    assert trace.cost.weight_bytes == read.bytes
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -103,7 +103,7 @@ def test_a_token_that_leaves_everything_out_costs_only_what_is_remembered():
     cost = model(torch.zeros(1, 1, dtype=torch.long), cache, plan)[1].cost
     block = 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48
     assert cost.macs == 3 * (block + 2 * 32 * 10) + 4 * 2 * 32 * 16 + 97 * 32
-    assert cost.weight_bytes == 4 * (3 * (block + 2 * 32) + 4 * (2 * 32 * 16 + 32) + 97 * 32)
+    assert cost.weight_bytes == 4 * (3 * (block + 2 * 32) + 4 * (2 * 32 * 16 + 32) + 32 + 97 * 32 + 32)
 
 
 def test_a_first_layer_is_never_left_out(sharp, ids):
@@ -157,7 +157,8 @@ def test_the_trace_of_one_cached_token_agrees_with_a_count_by_hand():
     cost = model(torch.zeros(1, 1, dtype=torch.long), cache)[1].cost
     block = 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48  # q and o, k and v, gate and up and down
     assert cost.macs == 3 * (block + 2 * 32 * 10) + 97 * 32  # scores and mix over ten positions; the head
-    assert cost.weight_bytes == 4 * (3 * (block + 2 * 32) + 97 * 32)
+    # Three blocks with two norms each; the last norm and the head, which is also the table of which one row is read.
+    assert cost.weight_bytes == 4 * (3 * (block + 2 * 32) + 32 + 97 * 32 + 32)
 
 
 def test_logits_at_chosen_positions_are_those_of_the_full_pass_and_cost_less(sharp, ids):

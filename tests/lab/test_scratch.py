@@ -139,15 +139,27 @@ def test_convolution_and_adam_are_those_of_torch():
     np.testing.assert_allclose(ours.data, weight.detach(), atol=1e-7)
 
 
-def test_one_unit_learns_and_but_xor_takes_a_hidden_layer():
-    assert nets.learn_logic("and", 0, 250, 0) < 0.01
-    assert nets.learn_logic("or", 0, 250, 0) < 0.01
-    assert nets.learn_logic("xor", 0, 250, 0) > 0.2
-    assert nets.learn_logic("xor", 4, 250, 0) < 0.01
+def descend(net, loss, steps, rate):
+    """The loss after training."""
+    adam = Adam(net.weights, rate)
+    for step in range(steps):
+        loss(step).backward()
+        adam.step(1 - step / steps)
+    return float(loss(steps).data)
+
+
+@pytest.mark.parametrize(
+    ("gate", "hidden", "learned"), [("and", 0, True), ("or", 0, True), ("xor", 4, True), ("xor", 0, False)]
+)
+def test_one_unit_learns_and_but_xor_takes_a_hidden_layer(gate, hidden, learned):
+    net = nets.small(hidden, 0)
+    assert (descend(net, nets.logic_loss(net, gate), 250, 0.1) < (0.01 if learned else 0.2)) == learned
 
 
 def test_a_sum_is_learned_where_it_was_seen_and_breaks_beyond():
-    line, curve = nets.learn_sum(0, 300, 0), nets.learn_sum(16, 300, 0)
+    line, curve = nets.small(0, 0), nets.small(16, 0)
+    for net in (line, curve):
+        descend(net, nets.sum_loss(net, 0), 300, 0.02)
     assert nets.sum_error(line, 1) < 1e-3 and nets.sum_error(line, 100) < 0.1
     assert nets.sum_error(curve, 1) < 0.05
     assert nets.sum_error(curve, 10) > 1 and nets.sum_error(curve, 100) > 10
@@ -155,7 +167,8 @@ def test_a_sum_is_learned_where_it_was_seen_and_breaks_beyond():
 
 def test_the_moons_are_told_apart():
     points, classes = nets.moons(100, 0.1, 0)
-    net = nets.learn_moons(points, classes, 300, 0)
+    net = nets.Layers((2, 16, 16, 1), 0)
+    descend(net, nets.moons_loss(net, points, classes), 300, 0.02)
     assert ((net(points).data[:, 0] > 0) == classes).all()
     clean, which = nets.moons(50, 0.0, 1)
     distance = np.linalg.norm(clean - np.where(which[:, None] == 0, (0, 0), (1, 0.5)), axis=1)

@@ -52,6 +52,9 @@ def test_what_cannot_be_a_tokenizer_is_refused(trained, texts, tmp_path):
     for words in (["<n0>", "<n0>"], [""], [PAD]):
         with pytest.raises(ValueError, match="distinct"):
             Tokenizer.train(texts, 300, words)
+    for nothing in ([], [""], iter(["", ""]), [PAD, "<n0>"]):
+        with pytest.raises(ValueError, match="no text"):
+            Tokenizer.train(nothing, 300, WORDS)
     with pytest.raises(ValueError, match="<n7>"):
         trained.id("<n7>")
     (tmp_path / "broken.json").write_text("{}")

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from tinyllm.errors import ModelFileError
-from tinyllm.lab import lora
+from tinyllm.lab import checkpoint, lora
+from tinyllm.lab.diverged import Diverged
 from tinyllm.lab.generate import greedy
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.optim import orthogonalize
-from tinyllm.lab.train import Diverged, Example, Settings, train
+from tinyllm.lab.train import Example, Settings, train
 
 CONFIG = Config(vocab=16, width=32, layers=2, heads=2, groups=1, hidden=64, context=16)
 # The answer to a run of x is x + 1, after a mark: every length from 1 to 6.
@@ -108,11 +109,15 @@ def test_a_model_that_is_broken_from_the_start_is_left_as_it_was():
     assert model.embed.weight[3].isnan().all() and model.embed.weight[2].isfinite().all()
 
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="only where there is a CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_weights(optimizer, device, tmp_path):
     shaky = replace(CONFIG, norm="batch", dropout=0.2)
     settings = Settings(steps=9, batch=16, optimizer=optimizer, dropout=0.2)
-    whole, killed = Model(shaky), Model(shaky)
+    whole, killed = Model(shaky).to(device), Model(shaky).to(device)
     card = train(whole, NEXT, settings)
 
     def kill(step, *_):
@@ -122,7 +127,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(killed, NEXT, settings, kill, tmp_path / "c.pt", every=3)
     seen = []
-    fresh = Model(shaky, seed=1)
+    fresh = Model(shaky, seed=1).to(device)
     resumed = train(fresh, NEXT, settings, lambda step, *_: seen.append(step), tmp_path / "c.pt")
     assert seen == [7, 8, 9]
     expected, got = whole.state_dict(), fresh.state_dict()
@@ -130,7 +135,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(optimizer, tmp_path):
     assert (resumed.steps, resumed.tokens, resumed.macs, resumed.loss) == (
         (card.steps, card.tokens, card.macs, card.loss)
     )
-    finished = Model(shaky, seed=2)
+    finished = Model(shaky, seed=2).to(device)
     train(finished, NEXT, settings, lambda *_: pytest.fail("nothing is left to do"), tmp_path / "c.pt")
     assert torch.equal(finished.embed.weight, whole.embed.weight)
     with pytest.raises(ValueError, match="other settings"):
@@ -162,6 +167,21 @@ def test_a_run_that_blows_up_keeps_its_last_good_checkpoint(tmp_path):
     fresh, seen = Model(CONFIG), []
     train(fresh, NEXT, Settings(steps=9, batch=16), lambda step, *_: seen.append(step), tmp_path / "c.pt")
     assert seen == [5, 6, 7, 8, 9] and fresh.embed.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("lr", [1e3, 1e12, 1e20, 1e37])
+@pytest.mark.parametrize(("steps", "norm"), [(1, "rms"), (9, "rms"), (9, "batch")])
+def test_no_checkpoint_holds_weights_that_blew_up(steps, norm, lr, optimizer, tmp_path):
+    model = Model(replace(CONFIG, norm=norm))
+    settings = Settings(steps=steps, batch=16, lr=lr, warmup=0, optimizer=optimizer)
+    with pytest.raises(Diverged, match="became"):
+        train(model, NEXT, settings, keep=tmp_path / "c.pt", every=1)
+    kept = checkpoint.load(tmp_path / "c.pt")["weights"]
+    assert max(weight.abs().max() for weight in kept.values()) < 10
+    model.load_state_dict(kept, strict=False)  # the head is the embedding
+    logits = model(torch.tensor([NEXT[3].ids]))[0]
+    assert F.cross_entropy(logits[0, :-1], torch.tensor(NEXT[3].ids[1:])) < 10
 
 
 def test_an_adapter_learns_while_the_base_stays_as_it_was():
@@ -219,6 +239,13 @@ def test_examples_that_cannot_be_learned_are_refused():
         train(Model(CONFIG), [Example.text([1] * 18)], Settings(steps=1))
     with pytest.raises(ValueError, match="no examples"):
         train(Model(CONFIG), [], Settings(steps=1))
-    for wrong in ({"dropout": 1.0}, {"batch": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"optimizer": "sgd"}):
+    for wrong in (
+        {"dropout": 1.0},
+        {"batch": 0},
+        {"lr": 0.0},
+        {"lr": 1e38},
+        {"lr": float("nan")},
+        {"optimizer": "sgd"},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Settings(**{"steps": 1} | wrong)

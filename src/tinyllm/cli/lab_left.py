@@ -139,21 +139,43 @@ def _sampling(drawing: dict[str, Any]) -> "Sampling":
 
 @click.command(short_help="Look inside a model while it writes, letter by letter.")
 @click.argument("name")
-@click.argument("text")
-@click.option("--count", default=5, show_default=True, help="Letters to write.")
+@click.argument("text", default="")
+@click.option("--count", default=5, show_default=True, help="Letters or tokens to write.")
 @click.option("--teach", metavar="LETTER", help="Instead, take one step of training on TEXT and LETTER.")
+@click.option(
+    "--analogy", nargs=3, metavar="A B C", help="Instead, say what is to C as B is to A, by their vectors."
+)
 @_sampling_options
 @json_flag
-def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **drawing: Any) -> None:
+def look(
+    name: str,
+    text: str,
+    count: int,
+    teach: str | None,
+    analogy: tuple[str, str, str] | None,
+    as_json: bool,
+    **drawing: Any,
+) -> None:
     """Example: tinyllm lab look names-transformer emm --json
 
     Shows for each letter what the layers attend to, what each would already say, and what is drawn. With --json
     these are frames that a page or a notebook can play, one a line. --teach says how one step changes the odds.
+    To a model of `lab pipeline` TEXT is a question, and what it writes are tokens.
     """
     with lab_errors():
         from tinyllm.lab import inside, saved
+        from tinyllm.lab.pipeline import talk
 
-        writer = saved.load(_folder(name))
+        folder = _folder(name)
+        writer: inside.Writer
+        writer = talk.Answerer(*talk.load(folder)) if talk.is_there(folder) else saved.load(folder)
+        if analogy:
+            likely = inside.analogy(writer, *analogy)
+            if as_json:
+                return print_json({"analogy": list(analogy), "likely": likely}, indent=None)
+            a, b, c = analogy
+            found = "  ".join(f"{token!r} {cosine:.2f}" for token, cosine in likely)
+            return click.echo(f"{a!r} is to {b!r} as {c!r} is to {found}")
         if teach:
             step = inside.lesson(writer, text, teach)
             if as_json:

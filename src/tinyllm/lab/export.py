@@ -98,21 +98,15 @@ def write_lora(model: Model, path: Path, precision: Precision = "f16", name: str
 
     Scale 1 in llama.cpp is what was trained here. Raises ValueError if there is no adapter.
     """
-    adapter = lora.adapter(model)
-    scale = next(iter(adapter.values())).scale
-    rank = next(iter(adapter.values())).a.shape[0]
+    first = next(iter(lora.adapter(model).values()))
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_name(name)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, scale * rank)
-    for slot, layer in enumerate(_order(model)):
-        for ours, theirs, _ in _IN_BLOCK:
-            module = adapter.get(f"blocks.{layer}.{ours}")
-            if module is None:
-                continue
-            _add(writer, f"blk.{slot}.{theirs}.weight.lora_a", module.a, precision)
-            _add(writer, f"blk.{slot}.{theirs}.weight.lora_b", module.b, precision)
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, first.scale * first.a.shape[0])
+    for _, theirs, _, module in _adapted(model):
+        _add(writer, f"{theirs}.weight.lora_a", module.a, precision)
+        _add(writer, f"{theirs}.weight.lora_b", module.b, precision)
     _finish(writer)
 
 
@@ -151,6 +145,36 @@ def write_safetensors(model: Model, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.save(folder / "tokenizer.json")
     words = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "pad_token": PAD}
     (folder / "tokenizer_config.json").write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
+
+
+def write_peft(model: Model, folder: Path, base: str = "") -> None:
+    """Write the adapter that `model` carries as `peft` keeps one for the folder that `write_safetensors` wrote.
+
+    `base` is where that folder is, for whoever loads the adapter alone. Raises ValueError if there is no adapter.
+    """
+    first = next(iter(lora.adapter(model).values()))
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for ours, _, theirs, module in _adapted(model):
+        rows = _halves(module.b, model.config.head_dim) if ours in ("mixer.q", "mixer.k") else module.b
+        for name, weight in (("lora_A", module.a), ("lora_B", rows)):
+            tensors[f"base_model.model.{theirs}.{name}.weight"] = weight.detach().cpu().float().clone()
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    layout = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": first.a.shape[0],
+        "lora_alpha": first.scale * first.a.shape[0],
+        "target_modules": [
+            theirs.split(".")[-1] for ours, _, theirs in _IN_BLOCK if not ours.endswith("norm")
+        ],
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(layout, indent=2) + "\n", encoding="utf-8")
 
 
 def read_safetensors(folder: Path) -> tuple[Model, Tokenizer]:
@@ -208,6 +232,15 @@ def _order(model: Model) -> tuple[int, ...]:
     if model.plan.options:
         raise ValueError(f"a file cannot leave it open which layers run, as plan '{model.plan}' does")
     return model.plan.order
+
+
+def _adapted(model: Model) -> Iterator[tuple[str, str, str, lora.LoraLinear]]:
+    """Every adapted projection, slot by slot, with its three names, as in `_named`."""
+    adapter = lora.adapter(model)
+    for slot, layer in enumerate(_order(model)):
+        for ours, llamacpp, transformers in _IN_BLOCK:
+            if (module := adapter.get(f"blocks.{layer}.{ours}")) is not None:
+                yield ours, f"blk.{slot}.{llamacpp}", f"model.layers.{slot}.{transformers}", module
 
 
 def _halves(weight: Tensor, dim: int) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Any
 from tinyllm.errors import ModelFileError, NotFound, RequestError
 from tinyllm.lab import data
 
+_SPENT = "spent.json"  # the CPU seconds of a run that is not finished
 Told = Callable[[str, int, int, float, float], None]  # what, step, steps, loss, seconds left
 
 
@@ -41,7 +42,7 @@ class Folder:
         self.path, self.run, self.config, self.seed = path, run, dict(config), seed
         self.device = device
         self._data_dir, self._told = data_dir, told
-        self._started = time.process_time()
+        self._spent, self._started = 0.0, time.process_time()
         mine = {"run": run, "seed": seed, "config": self.config}
         if (path / "config.json").exists() and not (path / "metrics.jsonl").exists():  # a model's, perhaps
             raise RequestError(f"{str(path)!r} holds something else than a run", hint="give another --out")
@@ -55,6 +56,8 @@ class Folder:
                     hint="give another folder with --out, or --fresh to delete this one",
                 )
         path.mkdir(parents=True, exist_ok=True)
+        if (path / _SPENT).exists():
+            self._spent = _read(path / _SPENT)["cpu_seconds"]
         self._rows = metrics(path)
         self._seen = {(row["curve"], row["step"]) for row in self._rows}
         # A kill may have cut the last line.
@@ -73,6 +76,7 @@ class Folder:
             self._rows.append(row)
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(_line(row))
+            self._clock()
 
     def curve(self, name: str, value: str = "loss") -> tuple[list[int], list[float]]:
         """Steps and values of a curve that was logged."""
@@ -91,6 +95,7 @@ class Folder:
         if part not in parts:
             parts[part] = make()
             _write(path, parts)
+            self._clock()
         return parts[part]
 
     def plot(self, name: str, figure: Any) -> None:
@@ -105,12 +110,20 @@ class Folder:
             "config": self.config,
             "seed": self.seed,
             "device": self.device,
-            "cpu_seconds": round(time.process_time() - self._started, 1),  # of the last stretch
+            "cpu_seconds": round(self._cpu_seconds, 1),  # of all stretches, up to what each logged last
             "machine": machine(),
             **card,
         }
         _write(self.path / "card.json", whole)
         return dict(figures)
+
+    @property
+    def _cpu_seconds(self) -> float:
+        return self._spent + time.process_time() - self._started
+
+    def _clock(self) -> None:
+        """Leave what was spent, for a stretch that goes on after a kill."""
+        _write(self.path / _SPENT, {"cpu_seconds": self._cpu_seconds})
 
     @property
     def finished(self) -> dict[str, Any] | None:

@@ -56,7 +56,12 @@ def encoded_names(text: str) -> tuple[Letters, list[list[list[int]]]]:
 
 
 def encoded_plays(text: str) -> tuple[Letters, list[int], list[int]]:
-    """The vocabulary of plays, and the ids of the first nine tenths and of the rest: train and dev."""
+    """The vocabulary of plays, and the ids of the first nine tenths and of the rest: train and dev.
+
+    Raises RequestError for a text of fewer than 20 characters.
+    """
+    if len(text) < 20:
+        raise RequestError(f"{len(text)} characters cannot be split", hint="give a text of 20 or more")
     letters = Letters(text, "\n")
     ids = letters.encode(text)
     cut = int(0.9 * len(ids))

@@ -79,6 +79,7 @@ class Attention(nn.Module):
         self.o = nn.Linear(self.heads * self.dim, config.width, bias=False)
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """`x` (B, T, C) to (B, T, C); the past are keys and values (B, G, S, D)."""
         B, T, _ = x.shape
         k = self.k(x).view(B, T, self.groups, self.dim)
         v = self.v(x).view(B, T, self.groups, self.dim).transpose(1, 2)  # (B, G, T, D)
@@ -141,9 +142,12 @@ class CrossAttention(nn.Module):
         self.q, self.k, self.v, self.o = (nn.Linear(config.width, config.width, bias=False) for _ in range(4))
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """`x` (B, T, C) to (B, T, C); the past are the memory's keys and values (B, H, M, D)."""
         B, T, C = x.shape
-        macs = B * T * 2 * C * C
-        if past is None:  # the memory does not change: its keys and values are made once
+        macs, unread = B * T * 2 * C * C, 0
+        if past is not None:
+            unread = weight_bytes(self.k, self.v)
+        else:  # the memory does not change: its keys and values are made once
             memory = _memory(here)
             past = tuple(
                 part.unflatten(2, (self.heads, self.dim)).transpose(1, 2)  # (B, H, M, D)
@@ -155,7 +159,7 @@ class CrossAttention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v)
         macs += 2 * B * T * C * k.shape[2]
         weights = _weights(q, k) if here.watch else None
-        return Mixed(self.o(y.transpose(1, 2).reshape(B, T, C)), past, macs, weights)
+        return Mixed(self.o(y.transpose(1, 2).reshape(B, T, C)), past, macs, weights, unread)
 
 
 class Bahdanau(nn.Module):
@@ -167,9 +171,12 @@ class Bahdanau(nn.Module):
         self.v = nn.Linear(config.width, 1, bias=False)
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """`x` (B, T, C) to (B, T, C); the past are the memory's keys and the memory, (B, M, C) each."""
         B, T, C = x.shape
-        macs = B * T * 2 * C * C
-        if past is None:
+        macs, unread = B * T * 2 * C * C, 0
+        if past is not None:
+            unread = weight_bytes(self.u)
+        else:
             memory = _memory(here)
             past = self.u(memory), memory  # (B, M, C) each
             macs += B * memory.shape[1] * C * C
@@ -177,7 +184,8 @@ class Bahdanau(nn.Module):
         scores = self.v(torch.tanh(self.w(x)[:, :, None] + keys[:, None]))[..., 0]  # (B, T, M)
         weights = scores.softmax(dim=-1)
         macs += 2 * B * T * memory.shape[1] * C
-        return Mixed(self.o(weights @ memory), past, macs, weights[:, None] if here.watch else None)
+        looked = weights[:, None] if here.watch else None
+        return Mixed(self.o(weights @ memory), past, macs, looked, unread)
 
 
 def _memory(here: Here) -> Tensor:
@@ -213,6 +221,7 @@ class Recurrent(nn.Module):
                 nn.init.normal_(weight, std=C**-0.5, generator=generator)
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """`x` (B, T, C) to (B, T, C); the past are hidden vectors (1, B, C), an LSTM's cells too."""
         B, T, _ = x.shape
         is_lstm = isinstance(self.cell, nn.LSTM)
         before = past if past is None or is_lstm else past[0]
@@ -232,6 +241,7 @@ class Convolution(nn.Module):
         self.mix = nn.Linear(taps * config.width, config.width, bias=False)
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """`x` (B, T, C) to (B, T, C); the past are as many inputs (B, reach, C) as the first tap lies back."""
         B, T, C = x.shape
         reach = (self.taps - 1) * self.dilation  # how far back the first tap lies
         before = x.new_zeros(B, reach, C) if past is None else past[0]
@@ -248,6 +258,7 @@ class Nothing(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
+        """Zeros for `x` (B, T, C), and no past."""
         return Mixed(torch.zeros_like(x), (), 0)
 
 

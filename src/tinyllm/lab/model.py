@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tinyllm.lab.blocks import FFNS, NORMS, Block
 from tinyllm.lab.mixers import MIXERS, Here, Recurrent, State, weight_bytes, weight_macs
 from tinyllm.lab.plan import Option, Plan
-from tinyllm.lab.position import POSITIONS, Position
+from tinyllm.lab.position import POSITIONS, Position, table_bytes
 from tinyllm.lab.slots import LATENT, PAUSE, Slots
 
 
@@ -93,7 +93,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a forward pass took: multiply-accumulates, and the bytes of weights it read."""
+    """What a forward pass took: multiply-accumulates, and the bytes of weights that it read.
+
+    Each use of a matrix reads it once, however many positions there are; of a table a row is read for each lookup.
+    """
 
     macs: int = 0
     weight_bytes: int = 0
@@ -188,7 +191,7 @@ class Model(nn.Module):
         x, trace = self.hidden(ids, cache, plan, memory, watch)
         x = self.norm(x if at is None else x[at])  # (B, T, C) or (N, C)
         rows = x.numel() // self.config.width
-        cost = Cost(weight_macs(self.head, rows), weight_bytes(self.head))
+        cost = Cost(weight_macs(self.head, rows), weight_bytes(self.norm, self.head))
         return self.head(x), Trace(trace.cost + cost, trace.routes)
 
     def hidden(
@@ -217,7 +220,8 @@ class Model(nn.Module):
         parts, cost, routes = list[Tensor](), Cost(), list[Route]()
         for stretch in slots.stretches() if isinstance(ids, Slots) else (slots,):
             past = cache.length
-            x = self._enter(stretch, cache)  # (B, T, C), and the cache now holds the tokens too
+            x, read = self._enter(stretch, cache)  # (B, T, C), and the cache now holds the tokens too
+            cost += read
             positions = torch.arange(past, cache.length, device=x.device)
             scores = self.position.scores(cast(Tensor, cache.tokens), past)
             here = Here(positions, self.position.rope, scores, memory, watch)
@@ -242,23 +246,25 @@ class Model(nn.Module):
             parts.append(x)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0], Trace(cost, tuple(routes))
 
-    def _enter(self, slots: Slots, cache: Cache) -> Tensor:
-        """The vectors (B, T, C) that stand at `slots`, positions added; their tokens join the cache."""
+    def _enter(self, slots: Slots, cache: Cache) -> tuple[Tensor, Cost]:
+        """The vectors (B, T, C) that stand at `slots`, positions added, and the price; the tokens join the cache."""
         past, ids = cache.length, slots.ids
         cache.tokens = ids if cache.tokens is None else torch.cat((cache.tokens, ids), dim=1)
-        x = self.embed(ids)  # (B, T, C)
+        x, read = self.embed(ids), table_bytes(self.embed, ids.numel())  # (B, T, C)
         if self.training and self.config.unread:
             x = x * (torch.rand(ids.shape, device=x.device) >= self.config.unread)[..., None]
         pause, latent = slots.kinds == PAUSE, slots.kinds == LATENT
         if pause.any():
             if self.pause is None:
                 raise ValueError("the model has no vector for pauses: build it with pauses=True")
-            x = torch.where(pause[..., None], self.pause, x)
+            x, read = torch.where(pause[..., None], self.pause, x), read + self.pause.nbytes
         if latent.any():  # only ever the first position of a stretch
             if cache.last is None:
                 raise ValueError("a latent needs a position before it, whose hidden vector it is")
             x = torch.where(latent[..., None], self.norm(cache.last)[:, None], x)
-        return self.position(x, cache.tokens, past)
+            read += weight_bytes(self.norm)
+        read += self.position.weight_bytes(cache.tokens, past)
+        return self.position(x, cache.tokens, past), Cost(0, read)
 
     @property
     def parameter_count(self) -> int:

@@ -6,6 +6,7 @@ Two models of the usual kind, joined by cross-attention. It knows nothing about 
 import torch
 from torch import Tensor, nn
 
+from tinyllm.lab.mixers import weight_bytes
 from tinyllm.lab.model import Cache, Config, Cost, Model, Trace
 
 
@@ -36,7 +37,8 @@ class Pair(nn.Module):
     def read(self, sources: Tensor) -> tuple[Tensor, Cost]:
         """What the decoder attends to (B, M, C), M being `source` or 1, and its price."""
         x, trace = self.encoder.hidden(sources)
-        return self.encoder.norm(x[:, -1:] if self.fixed else x), trace.cost
+        norm = self.encoder.norm
+        return norm(x[:, -1:] if self.fixed else x), trace.cost + Cost(0, weight_bytes(norm))
 
     def forward(self, ids: Tensor, at: Tensor | None = None, watch: bool = False) -> tuple[Tensor, Trace]:
         """Logits after the mark and each position after it, and the trace; arguments as for a `Model`.

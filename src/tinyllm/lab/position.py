@@ -25,6 +25,11 @@ def abacus(tokens: Tensor, past: int, digits: Tensor) -> Tensor:
     return (place - before)[:, past:]
 
 
+def table_bytes(table: nn.Embedding, lookups: int) -> int:
+    """The size of the rows of `table` that so many lookups read; each is read once at most."""
+    return min(lookups, table.num_embeddings) * table.embedding_dim * table.weight.element_size()
+
+
 class Rope(nn.Module):
     """Rotary position embedding (Su et al. 2021): turns pairs of dimensions by the position.
 
@@ -104,6 +109,13 @@ class Position(nn.Module):
         if self.abacus is not None:
             x = x + self.abacus(abacus(tokens, past, self.digits))
         return x
+
+    def weight_bytes(self, tokens: Tensor, past: int) -> int:
+        """The size of what is read for the last T of `tokens` (B, past + T): rows of tables that were learned."""
+        B, S = tokens.shape
+        T = S - past
+        lookups = (self.learned, T), (self.abacus, B * T), (self.coupled and self.coupled.scores, B * T * S)
+        return sum(table_bytes(table, count) for table, count in lookups if table is not None)
 
     def scores(self, tokens: Tensor, past: int) -> Tensor | None:
         """What attention adds to its scores for `tokens` (B, past + T): (B, H, T, past + T), or nothing."""

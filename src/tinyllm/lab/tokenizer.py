@@ -5,6 +5,7 @@ words that have the same name and meaning in llama.cpp: `gpt-2`, and `smollm`, w
 apart.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -42,7 +43,7 @@ class Tokenizer:
 
         Each of `words` (slots such as `<n0>`, call names) is one token wherever its characters stand, inside
         longer words too, so give call names a shape that requests lack. Raises ValueError if `size` cannot
-        hold them beside the 256 bytes, or a word is empty, repeated or a control token.
+        hold them beside the 256 bytes, a word is empty, repeated or a control token, or there is no text.
         """
         whole = [END, PAD, *words]
         if len(set(whole)) != len(whole) or "" in whole:
@@ -62,7 +63,11 @@ class Tokenizer:
         )
         # The trainer would learn merges inside whole tokens, which encoding never uses.
         cut = re.compile("|".join(re.escape(word) for word in sorted(whole, key=len, reverse=True)))
-        inner.train_from_iterator((part for text in texts for part in cut.split(text)), trainer)
+        parts = (part for text in texts for part in cut.split(text) if part)
+        first = next(parts, None)
+        if first is None:
+            raise ValueError("there is no text to learn tokens from: all texts are empty")
+        inner.train_from_iterator(itertools.chain((first,), parts), trainer)
         layout = json.loads(inner.to_str())
         for added in layout["added_tokens"]:  # the trainer calls every whole token special, that is: control
             added["special"] = added["content"] in (END, PAD)

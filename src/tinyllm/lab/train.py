@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinyllm.lab import checkpoint, optim
-from tinyllm.lab.model import Model
+from tinyllm.lab.diverged import EXPLODED, Diverged
+from tinyllm.lab.model import Cost, Model
 from tinyllm.lab.pair import Pair
 
 
@@ -82,8 +83,8 @@ class Settings:
         for name in ("dropout", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 0 or more and below 1, not {getattr(self, name)}")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if not 0 < self.lr <= 1e37:  # a larger one times 10, as AdamW begins, is no number of 32 bits
+            raise ValueError(f"lr must be above 0 and at most 1e37, not {self.lr}")
         if self.optimizer not in get_args(optim.Name):
             known = ", ".join(get_args(optim.Name))
             raise ValueError(f"there is no optimizer {self.optimizer!r}; there are {known}")
@@ -110,14 +111,6 @@ class Card:
     settings: Settings
 
 
-class Diverged(RuntimeError):
-    """Training stopped being finite. The model holds its last good weights; `card` says how far it came."""
-
-    def __init__(self, what: str, card: Card):
-        super().__init__(f"{what} at step {card.steps}; the last good weights are kept. Try a lower lr")
-        self.card = card
-
-
 def train(
     model: Model | Pair,
     examples: Examples,
@@ -129,10 +122,11 @@ def train(
     """Train `model` in place, repeatably from one seed, and return the card of the run.
 
     `progress(step, steps, loss, eta)` is called after every step, eta in seconds; returning True ends the run
-    there. With `keep` the state is saved to that file `every` so many steps and at the end, and a state that
-    is there already is taken up. Raises ValueError for examples that do not fit the model or a state of other
-    settings, ModelFileError for a damaged one, and Diverged when a loss, a gradient or a weight stops being
-    finite.
+    there. With `keep` the state is saved to that file at the beginning, `every` so many steps and at the end, and
+    a state that is there already is taken up. None is saved before the next loss and gradient have shown that its
+    weights are good. Raises ValueError for examples that do not fit the model or a state of other settings,
+    ModelFileError for a damaged one, and Diverged when a loss explodes or a loss, a gradient or a weight stops
+    being finite.
     """
     with torch.random.fork_rng():  # chance inside the model depends on the seed alone, and disturbs nobody's
         torch.manual_seed(settings.seed)
@@ -174,9 +168,15 @@ def _train(
             "recent": list(recent),
             "draw": draw.get_state(),
             "chance": torch.get_rng_state(),  # of the dropout inside the model
-            "weights": {name: value.detach() for name, value in stored.items()},
+            "chance_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "weights": {name: value.detach().clone() for name, value in stored.items()},
             "optimizers": [optimizer.state_dict() for optimizer in made],
         }
+
+    def put_back(weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in weights.items():
+                stored[name].copy_(value)
 
     if keep is not None and keep.exists():
         kept = checkpoint.load(keep)
@@ -187,56 +187,69 @@ def _train(
         recent.extend(kept["recent"])
         draw.set_state(kept["draw"])
         torch.set_rng_state(kept["chance"])
-        with torch.no_grad():
-            for name, value in kept["weights"].items():
-                stored[name].copy_(value)
+        if (
+            device.type == "cuda" and kept.get("chance_cuda") is not None
+        ):  # not where it was begun on a processor
+            torch.cuda.set_rng_state(kept["chance_cuda"], device)
+        put_back(kept["weights"])
         for optimizer, value in zip(made, kept["optimizers"], strict=True):
             optimizer.load_state_dict(value)
         if step == settings.steps:
             return card()
 
     def diverged(what: str) -> Diverged:
-        with torch.no_grad():
-            for name, weight in good.items():
-                stored[name].copy_(weight)
-        return Diverged(what, card())
+        put_back(good)
+        return Diverged(what, step, card())
+
+    def sound(inputs: Tensor, ids: Tensor, learn: Tensor) -> tuple[float, Cost]:
+        """The loss of a batch and what it cost, with the gradients in place; all of them as they should be."""
+        logits, trace = model(inputs[:, :-1].to(device), at=learn[:, 1:].to(device))  # (N, vocab)
+        loss = F.cross_entropy(logits, ids[:, 1:][learn[:, 1:]].to(device))
+        now = loss.item()
+        if not now <= EXPLODED:  # nor is NaN
+            raise diverged(f"the loss became {now:.4g}")
+        for optimizer in made:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trained.values(), settings.clip).item()
+        if not math.isfinite(norm):
+            raise diverged(f"the gradient became {norm}")
+        size = torch.nn.utils.get_total_norm(
+            trained.values()
+        ).item()  # of those too that the batch leaves alone
+        if not math.isfinite(size):
+            raise diverged(f"the norm of the weights became {size}")
+        return now, trace.cost
 
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
         batches = _batches(examples, settings, model.config.vocab, model.config.context)
         for ids, learn, count in itertools.islice(batches, step, None):
+            due = state() if keep is not None and step % every == 0 else None
+            inputs = _drop(ids, learn, settings, draw)
+            loss, cost = sound(inputs, ids, learn)
+            # The weights are good; what the update makes of them shows only in the next loss and gradient.
+            if keep is not None and due is not None:
+                checkpoint.save(keep, due)
+            good = {name: weight.detach().clone() for name, weight in stored.items()}
             rate = settings.rate(step)
             for optimizer in made:
-                optimizer.zero_grad(set_to_none=True)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-            inputs = _drop(ids, learn, settings, draw)
-            logits, trace = model(inputs[:, :-1].to(device), at=learn[:, 1:].to(device))  # (N, vocab)
-            loss = F.cross_entropy(logits, ids[:, 1:][learn[:, 1:]].to(device))
-            if not math.isfinite(loss.item()):
-                raise diverged(f"the loss became {loss.item()}")
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(trained.values(), settings.clip).item()
-            if not math.isfinite(norm):
-                raise diverged(f"the gradient became {norm}")
-            # Good so far; what the update makes of them shows only in the next loss and gradient.
-            good = {name: weight.detach().clone() for name, weight in stored.items()}
-            for optimizer in made:
                 optimizer.step()
             step += 1
             tokens += count
-            macs += passes * trace.cost.macs
-            recent.append(loss.item())
+            macs += passes * cost.macs
+            recent.append(loss)
             eta = (time.monotonic() - start) / step * (settings.steps - step)
-            if keep is not None and step % every == 0:
-                checkpoint.save(keep, state())
-            if (progress and progress(step, settings.steps, loss.item(), eta)) or step == settings.steps:
+            if (progress and progress(step, settings.steps, loss, eta)) or step == settings.steps:
                 break
-        if not all(weight.isfinite().all() for weight in trained.values()):
-            raise diverged("a weight stopped being finite")
+        last = state()
+        sound(inputs, ids, learn)  # a look at what the last update has made; it trains nothing
+        put_back(last["weights"])  # running statistics have seen one batch too many
         if keep is not None:
-            checkpoint.save(keep, state())
+            checkpoint.save(keep, last)
     finally:
         torch.set_num_threads(threads)
     return card()

@@ -149,6 +149,21 @@ def load(folder: Path) -> tuple[Model, Tokenizer]:
     return model.eval(), tokenizer
 
 
+@dataclass(frozen=True)
+class Answerer:
+    """A model and its tokens, to be looked into: a text is a question that waits for its answer."""
+
+    model: Model
+    letters: Tokenizer
+
+    @property
+    def stop(self) -> int:
+        return self.letters.end
+
+    def ids(self, text: str) -> list[int]:
+        return asked(self.letters, text)
+
+
 def _plain(text: str) -> str:
     """`text` without anything that would be read as a control token."""
     for word in (*WORDS, END):

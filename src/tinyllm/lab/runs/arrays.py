@@ -3,23 +3,20 @@ a net whose derivatives are written by hand.
 """
 
 import time
-import zipfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tinyllm.errors import ModelFileError, SettingsError
+from tinyllm.errors import SettingsError
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.letters import encoded_names
+from tinyllm.lab.runs import descent
+from tinyllm.lab.runs.descent import State
 from tinyllm.lab.scratch import backprop as manual
 from tinyllm.lab.scratch import gpt, nets
 from tinyllm.lab.scratch.scalar import Value
-from tinyllm.lab.scratch.tensor import Adam, Tensor
-
-State = dict[str, Any]
+from tinyllm.lab.scratch.tensor import Array, Tensor
 
 
 def digits_cnn(folder: Folder) -> dict[str, float]:
@@ -40,7 +37,7 @@ def digits_cnn(folder: Folder) -> dict[str, float]:
         moved = np.roll(images[rows], draw.integers(-1, 2, size=2), axis=(1, 2))  # digits stand anywhere
         return net(moved).cross_entropy(labels[rows])
 
-    _fit(folder, net.weights, loss)
+    descent.fit(folder, net.weights, loss, folder.config["lr"])
     right = net(images[half:]).data.argmax(1) == labels[half:]
     figure, plot = axes("", "", 8, 2)
     plot.imshow(
@@ -65,7 +62,7 @@ def tiny_gpt(folder: Folder) -> dict[str, float]:
         rows = np.random.default_rng([folder.seed, step]).integers(len(learn), size=config["batch"])
         return gpt.loss(weights, shape, _padded([learn[row] for row in rows]))
 
-    _fit(folder, list(weights.values()), loss)
+    descent.fit(folder, list(weights.values()), loss, config["lr"])
     dev_loss = float(gpt.loss(weights, shape, _padded(dev)).data)
     parameters = sum(weight.data.size for weight in weights.values())
     figure, plot = axes("step", "nats a character")
@@ -83,25 +80,24 @@ def backprop(folder: Folder) -> dict[str, float]:
     error = folder.once("gradient_error", lambda: _gradient_error(weights, x[:64], y[:64]))
     state: State = vars(weights) | {"step": np.array(0)}
     state |= {"mean": np.zeros(config["hidden"]), "variance": np.ones(config["hidden"])}
-    path, steps, recent = folder.path / "checkpoint.npz", config["steps"], list[float]()
-    state |= _kept(path)
+    state |= descent.load(descent.path_of(folder))
     weights = manual.Weights(**{name: state[name] for name in vars(weights)})
-    done = int(state["step"])
-    tell = _teller(folder, done)
-    for step in range(done, steps):
+    seen: State = {}  # of the last look
+
+    def look(step: int) -> tuple[float, Iterable[Array]]:
         rows = np.random.default_rng([folder.seed, step]).integers(len(x), size=config["batch"])
-        now, slopes, statistics = manual.loss_and_gradients(weights, x[rows], y[rows])
-        rate = config["lr"] * (1 if step < steps * 0.7 else 0.1)
-        for name, slope in vars(slopes).items():
+        loss, slopes, statistics = manual.loss_and_gradients(weights, x[rows], y[rows])
+        seen.update(slopes=vars(slopes), statistics=statistics)
+        return loss, vars(slopes).values()
+
+    def move(step: int) -> None:
+        rate = config["lr"] * (1 if step < config["steps"] * 0.7 else 0.1)
+        for name, slope in seen["slopes"].items():
             state[name] -= rate * slope  # in place: the weights and the state are the same arrays
-        for name, value in zip(("mean", "variance"), statistics, strict=True):
+        for name, value in zip(("mean", "variance"), seen["statistics"], strict=True):
             state[name] = 0.99 * state[name] + 0.01 * value
-        recent.append(now)
-        tell(step + 1, now)
-        if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
-            folder.log("train", step + 1, loss=float(np.mean(recent)))
-            recent.clear()
-            _keep(path, state | {"step": np.array(step + 1)})
+
+    descent.downhill(folder, int(state["step"]), look, move, lambda: state)
     figures = {"gradient_error": error}
     for name, xs, ys in (("train", x, y), ("dev", dev_x, dev_y)):
         figures[f"{name}_loss"] = manual.loss_with(weights, xs, ys, state["mean"], state["variance"])
@@ -109,65 +105,6 @@ def backprop(folder: Folder) -> dict[str, float]:
     plot.plot(*folder.curve("train"))
     folder.plot("loss", figure)
     return folder.finish(figures)
-
-
-def _fit(folder: Folder, weights: Sequence[Tensor], loss: Callable[[int], Tensor]) -> None:
-    """Train with Adam for the config's `steps` at its `lr`, from where the folder's checkpoint stands."""
-    adam, steps = Adam(weights, folder.config["lr"]), folder.config["steps"]
-    path, kept = folder.path / "checkpoint.npz", _kept(folder.path / "checkpoint.npz")
-    if kept:
-        adam.steps = int(kept["step"])
-        for index, weight in enumerate(weights):
-            weight.data, adam.state[index] = kept[f"weight{index}"], kept[f"adam{index}"]
-    recent: list[float] = []
-    tell = _teller(folder, adam.steps)
-    for step in range(adam.steps, steps):
-        now = loss(step)
-        now.backward()
-        adam.step(1 - step / steps)
-        recent.append(float(now.data))
-        tell(step + 1, recent[-1])
-        if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
-            folder.log("train", step + 1, loss=float(np.mean(recent)))
-            recent.clear()
-            state: State = {"step": np.array(step + 1)}
-            for index, weight in enumerate(weights):
-                state |= {f"weight{index}": weight.data, f"adam{index}": adam.state[index]}
-            _keep(path, state)
-
-
-def _teller(folder: Folder, done: int) -> Callable[[int, float], None]:
-    """What tells the person who waits the loss of each step; `done` were before. It raises ValueError for one that
-    is no number."""
-    begun, steps = time.monotonic(), folder.config["steps"]
-
-    def tell(step: int, loss: float) -> None:
-        if not np.isfinite(loss):
-            raise ValueError(f"the loss became {loss} at step {step}; try a lower lr")
-        folder.tell(
-            folder.run, step, steps, loss, (time.monotonic() - begun) / (step - done) * (steps - step)
-        )
-
-    return tell
-
-
-def _keep(path: Path, state: State) -> None:
-    partial = path.with_name("part.npz")
-    np.savez(partial, **state)
-    partial.replace(path)
-
-
-def _kept(path: Path) -> State:
-    """The state in a checkpoint, or nothing. Raises ModelFileError where it is damaged."""
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as file:  # its zip file carries sums, which reading checks
-            return dict(file)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise ModelFileError(
-            f"the checkpoint {path.name!r} is damaged ({error})", hint="run with --fresh to begin anew"
-        ) from None
 
 
 def _race(shape: gpt.Shape, seed: int, names: list[list[int]]) -> dict[str, float]:

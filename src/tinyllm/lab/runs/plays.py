@@ -61,7 +61,12 @@ def gpt(folder: Folder) -> dict[str, Any]:
 
 
 def windows(learn: Sequence[int], context: int, seed: int, epoch: int) -> list[Example]:
-    """As many stretches of the text, drawn anew for every epoch, as are as long together as it is."""
+    """As many stretches of the text, drawn anew for every epoch, as are as long together as it is.
+
+    Raises ValueError for a text that is no longer than the context.
+    """
+    if len(learn) <= context:
+        raise ValueError(f"a text of {len(learn)} characters is too short for a context of {context}")
     draw = random.Random(seed * 1000 + epoch)
     starts = [draw.randrange(len(learn) - context) for _ in range(max(1, len(learn) // context))]
     return [Example.text(learn[start : start + context + 1]) for start in starts]

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder
+from tinyllm.lab.runs import descent
 from tinyllm.lab.scratch import gradients, nets
 from tinyllm.lab.scratch.perceptron import Perceptron
 
@@ -40,12 +41,13 @@ def perceptron(folder: Folder) -> dict[str, float]:
 
 def logic(folder: Folder) -> dict[str, float]:
     """`logic`: what one unit can learn, and what takes a hidden layer (Minsky & Papert 1969)."""
-    steps, hidden = folder.config["steps"], folder.config["hidden"]
     figures: dict[str, float] = {}
     for gate in nets.LOGIC:
-        for name, units in (("alone", 0), ("hidden", hidden)):
-            key = f"{gate}_{name}"
-            figures[key] = folder.once(key, lambda: nets.learn_logic(gate, units, steps, folder.seed))  # noqa: B023
+        for name, units in (("alone", 0), ("hidden", folder.config["hidden"])):
+            key, net = f"{gate}_{name}", nets.small(units, folder.seed)
+            loss = nets.logic_loss(net, gate)
+            descent.fit(folder, net.weights, loss, 0.1, key)
+            figures[key] = float(loss(folder.config["steps"]).data)
     figure, plot = axes("", "mean squared error")
     plot.bar(list(figures), list(figures.values()))
     folder.plot("errors", figure)
@@ -58,12 +60,9 @@ def addition(folder: Folder) -> dict[str, float]:
     figures: dict[str, float] = {}
     figure, plot = axes("largest number added (1 was seen)", "mean absolute error")
     for name, hidden in (("linear", 0), ("tanh", folder.config["hidden"])):
-
-        def learned(units: int = hidden) -> list[float]:
-            net = nets.learn_sum(units, folder.config["steps"], folder.seed)
-            return [nets.sum_error(net, size) for size in sizes]
-
-        errors = folder.once(name, learned)
+        net = nets.small(hidden, folder.seed)
+        descent.fit(folder, net.weights, nets.sum_loss(net, folder.seed), 0.02, name)
+        errors = [nets.sum_error(net, size) for size in sizes]
         figures |= {f"{name}_error_{size}": error for size, error in zip(sizes, errors, strict=True)}
         plot.loglog(sizes, errors, marker="o", label=name)
     plot.legend()
@@ -74,7 +73,8 @@ def addition(folder: Folder) -> dict[str, float]:
 def moons(folder: Folder) -> dict[str, float]:
     """`moons`: two half circles told apart, as in micrograd's demo; and on points that were not seen."""
     points, classes = nets.moons(100, folder.config["noise"], folder.seed)
-    net = nets.learn_moons(points, classes, folder.config["steps"], folder.seed)
+    net = nets.Layers((2, 16, 16, 1), folder.seed)
+    descent.fit(folder, net.weights, nets.moons_loss(net, points, classes), 0.02)
     fresh, fresh_classes = nets.moons(2000, folder.config["noise"], folder.seed + 1)
     figures = {
         "accuracy": float(((net(points).data[:, 0] > 0) == classes).mean()),
@@ -92,6 +92,9 @@ def moons(folder: Folder) -> dict[str, float]:
 def deep_gradients(folder: Folder) -> dict[str, float]:
     """`deep-gradients`: the gradient that reaches the first layer, by depth, activation, init, norm, residual."""
     rows = folder.once("table", lambda: gradients.table(folder.seed, folder.config["width"]))
+    for row in rows:
+        made = [row["activation"], row["init"], *(name for name in ("norm", "residual") if row[name])]
+        folder.log(" ".join(made), row["depth"], reach=row["reach"])
     reached = {tuple(value for key, value in row.items() if key != "reach"): row["reach"] for row in rows}
     either = (False, True)
     columns = [(init, norm, residual) for norm, residual, init in product(either, either, gradients.INITS)]

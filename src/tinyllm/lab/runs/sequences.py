@@ -116,7 +116,11 @@ def _alignment(folder: Folder, model: Pair, letters: Letters, problem: Problem) 
 
 
 def recall(folder: Folder) -> dict[str, Any]:
-    """`recall-distance`: a letter, then noise, then the question which letter it was; once for every mixer."""
+    """`recall-distance`: a letter, then noise, then the question which letter it was; once for every mixer.
+
+    But for `cross` and `bahdanau`: they look at what another model made of a text, never back in their own, so how
+    far they recall is how far that one does. `seq2seq-reverse` and `seq2seq-addition` show what they do.
+    """
     farthest, tested = folder.config["farthest"], folder.config["tested"]
     keys, noise = "abcdefghij", "0123456789"
     letters = Letters(f"?{keys}{noise}")

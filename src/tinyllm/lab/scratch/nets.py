@@ -6,7 +6,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.lab.scratch.tensor import Adam, Array, Tensor
+from tinyllm.lab.scratch.tensor import Array, Tensor
+
+Loss = Callable[[int], Tensor]  # of a step
 
 LOGIC = {"and": (0, 0, 0, 1), "or": (0, 1, 1, 1), "xor": (0, 1, 1, 0)}
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
@@ -71,31 +73,21 @@ def halved(x: Tensor) -> Tensor:
     return x.reshape(N, H // 2, 2, W // 2, 2, C).mean(axis=(2, 4))
 
 
-def descend(weights: Sequence[Tensor], loss: Callable[[int], Tensor], steps: int, rate: float) -> list[float]:
-    """Minimise `loss(step)` with Adam at a falling rate; returns the losses on the way."""
-    adam, losses = Adam(weights, rate), []
-    for step in range(steps):
-        now = loss(step)
-        now.backward()
-        adam.step(1 - step / steps)
-        losses.append(float(now.data))
-    return losses
+def small(hidden: int, seed: int) -> Layers:
+    """A unit with two inputs; with `hidden` units before it, or alone."""
+    return Layers((2, hidden, 1) if hidden else (2, 1), seed)
 
 
-def learn_logic(gate: str, hidden: int, steps: int, seed: int) -> float:
-    """The mean squared error of a sigmoid unit on a gate; with `hidden` units before it, or alone."""
-    net = Layers((2, hidden, 1) if hidden else (2, 1), seed)
+def logic_loss(net: Layers, gate: str) -> Loss:
+    """The mean squared error on a gate of `net`, whose output a sigmoid brings between 0 and 1."""
     wanted = np.array(LOGIC[gate], dtype=float)[:, None]
-    return descend(net.weights, lambda _: ((net(CORNERS).sigmoid() - wanted) ** 2).mean(), steps, 0.1)[-1]
+    return lambda step: ((net(CORNERS).sigmoid() - wanted) ** 2).mean()
 
 
-def learn_sum(hidden: int, steps: int, seed: int) -> Layers:
-    """A network that has seen sums of pairs from -1 to 1 alone; with `hidden` 0 a single linear unit."""
-    net = Layers((2, hidden, 1) if hidden else (2, 1), seed)
-    draw = np.random.default_rng(seed)
-    pairs = draw.uniform(-1, 1, size=(256, 2))
-    descend(net.weights, lambda _: ((net(pairs) - pairs.sum(1, keepdims=True)) ** 2).mean(), steps, 0.02)
-    return net
+def sum_loss(net: Layers, seed: int) -> Loss:
+    """The mean squared error on sums of 256 pairs from -1 to 1, always the same."""
+    pairs = np.random.default_rng(seed).uniform(-1, 1, size=(256, 2))
+    return lambda step: ((net(pairs) - pairs.sum(1, keepdims=True)) ** 2).mean()
 
 
 def sum_error(net: Layers, largest: float, seed: int = 1) -> float:
@@ -115,8 +107,7 @@ def moons(count: int, noise: float, seed: int) -> tuple[Array, NDArray[np.int64]
     return points + draw.normal(scale=noise, size=points.shape), classes
 
 
-def learn_moons(points: Array, classes: NDArray[np.int64], steps: int, seed: int) -> Layers:
-    """Two layers of 16 units that tell the moons apart by a margin (hinge loss, as in micrograd's demo)."""
-    net, sign = Layers((2, 16, 16, 1), seed), (2 * classes - 1)[:, None]
-    descend(net.weights, lambda _: (1 - net(points) * sign).relu().mean(), steps, 0.02)
-    return net
+def moons_loss(net: Layers, points: Array, classes: NDArray[np.int64]) -> Loss:
+    """By how much the moons are not told apart by a margin (hinge loss, as in micrograd's demo)."""
+    sign = (2 * classes - 1)[:, None]
+    return lambda step: (1 - net(points) * sign).relu().mean()
