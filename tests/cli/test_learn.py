@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import tinyllm
-
 from tests.cli.conftest import Run
 from tests.cli.test_heads import in_store
 from tests.cli.test_versions import shown
@@ -106,6 +105,15 @@ def test_a_dry_run_says_what_it_would_try_and_why(run: Run, rows: str) -> None:
         and "nothing was adopted: this was a dry run" in told.stdout
     )
     assert shown(run, "history")["versions"] == [] and shown(run, "trials")["trials"] == []
+
+
+def test_what_it_does_is_shown_as_a_bar(run: Run, rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinyllm.cli.learn.terminal", lambda given=None: given is None)
+    shown = run("learn", "--replay", rows, "--dry-run").stderr
+    assert f"[{'#' * 12}{'-' * 12}] 90/180 asking" in shown and f"[{'#' * 24}] 180/180 asking" in shown
+    for what in ("looking for changes, training what is new", "what fails", "model answer"):
+        assert what in shown
+    assert shown.endswith("\r"), "the bar is taken away"
 
 
 def test_an_empty_store_is_told_how_much_is_missing(run: Run) -> None:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 PAUSE = 10.0  # seconds between two looks at the store, for --watch
+BAR = 24  # characters
 SHOWN = 6  # clusters that are listed
 
 
@@ -105,19 +107,26 @@ async def _moments(
             await study(lessons, rows, learning.ask, store, seed=seed, tell=tell, run=learning.run)
             yield f"after {first + len(rows)} of {total} requests"
         return
-    await collect(store, learning.graders, share=share)
+    await collect(store, learning.graders, share=share, progress=partial(progress, "grading"))
     yield "now"
+
+    async def graded() -> int:
+        return len({grade.run_id for grade in await store.grades() if grade.score is not None})
+
     while watch:
-        graded = len(await store.grades())
-        while len(await store.grades()) < graded + every:
+        known = await graded()
+        while await graded() < known + every:
             await asyncio.sleep(PAUSE)
-            await collect(store, learning.graders, share=share)
+            await collect(store, learning.graders, share=share, progress=partial(progress, "grading"))
         yield time.strftime("%H:%M")
 
 
 def progress(what: str, done: int, of: int) -> None:
+    """Shows a bar, and takes it away when all is done."""
     if terminal():
-        click.echo(f"\r\x1b[K{what} {done}/{of}", err=True, nl=False)
+        filled = BAR * done // max(1, of)
+        bar = "#" * filled + "-" * (BAR - filled)
+        click.echo(f"\r\x1b[K[{bar}] {done}/{of} {what}", err=True, nl=False)
         if done == of:
             click.echo("\r\x1b[K", err=True, nl=False)
 
