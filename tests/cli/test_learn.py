@@ -107,6 +107,19 @@ def test_a_dry_run_says_what_it_would_try_and_why(run: Run, rows: str) -> None:
     assert shown(run, "history")["versions"] == [] and shown(run, "trials")["trials"] == []
 
 
+def test_a_contest_that_nobody_won_is_among_the_trials(run: Run, home: Path, rows: str) -> None:
+    (home / "tiny.yaml").write_text(POOR.replace('["here"]', '["there"]'), encoding="utf-8")
+    told = run("learn", "--replay", rows)
+    assert "not adopted: nothing is worth a proof. 1. model answer: it gains nothing" in told.stdout
+    (trial,) = shown(run, "trials")["trials"]
+    assert (trial["state"], trial["level"], trial["became"]) == ("rejected", None, None)
+    lines = run("trials").stdout.splitlines()
+    assert "no look" in lines[0] and "model answer: answer may do better on good" in lines[0]
+    assert "nothing is worth a proof" in lines[1] and "100% of that is left" in lines[-1]
+    assert "select, 1. model answer: 0 better and 0 worse" in run("trials", trial["id"]).stdout
+    assert "nothing is graded since this was tried last" in run("learn").stdout
+
+
 def test_what_it_does_is_shown_as_a_bar(run: Run, rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinyllm.cli.learn.terminal", lambda given=None: given is None)
     shown = run("learn", "--replay", rows, "--dry-run").stderr
