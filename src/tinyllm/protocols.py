@@ -436,14 +436,16 @@ class Candidate:
 class Scope(Protocol):
     """What the engine gives a node for one execution: the request, and the means to act within its budget.
 
-    `quality` is the dial of this run; `pace` says how the budget of its period stands, where the network has one,
-    and `thrifty` whether that leaves nothing but the cheapest choice. `text` is the question as the entry node read
-    it, `candidates` the answers that reached this node, `facts` what memory nodes recalled, `notes` why earlier
-    attempts at this question failed; `untrusted` says that strangers' words were read before, which notes may quote.
+    `quality` is the dial of this run, and `right` the share of right answers that routers are to reach in its place;
+    `pace` says how the budget of its period stands, where the network has one, and `thrifty` whether that leaves
+    nothing but the cheapest choice. `text` is the question as the entry node read it, `candidates` the answers that
+    reached this node, `facts` what memory nodes recalled, `notes` why earlier attempts at this question failed;
+    `untrusted` says that strangers' words were read before, which notes may quote.
     """
 
     request: Request
     quality: float
+    right: float | None
     pace: Mapping[str, JSON]
     thrifty: bool
     text: str

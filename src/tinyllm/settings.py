@@ -35,7 +35,7 @@ class BackendSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    kind: Literal["openai", "llamacpp", "recorded", "scripted"]
+    kind: Literal["openai", "llamacpp", "checkpoint", "recorded", "scripted"]
 
     @property
     def options(self) -> Mapping[str, JSON]:

@@ -179,7 +179,8 @@ class Request:
     """A question to a network and all that its answer may depend on, so that a run can be repeated exactly.
 
     `quality` is the cost-quality dial from 0 (cheapest) to 1 (best), None that of the network: routers that know
-    what their routes are worth heed it, and below 0.5 a gate leaves out the checks that ask a model. `clock` is
+    what their routes are worth heed it, and below 0.5 a gate leaves out the checks that ask a model. To those
+    routers `right` speaks in its place: the share of right answers to be reached, at the least price. `clock` is
     the Unix time that the run believes in; `forced` fixes the choice of the named nodes; None lets the engine
     decide and record. `tools` are the caller's own: calls of them go out with the reply, and `tool_choice` may
     ask for nothing else. An answer must be JSON of `json_schema`, where it is given. `model` names the network
@@ -197,6 +198,7 @@ class Request:
     session: str | None = None
     budget: Budget = field(default_factory=Budget)
     quality: float | None = None
+    right: float | None = None
     seed: int | None = None
     clock: float | None = None
     forced: Mapping[str, str] = field(default_factory=dict)
@@ -277,8 +279,8 @@ class Span:
     names the class of the error where the node broke rather than failed.
 
     `facts` are the ids of those about the user that changed the choice, `before` the odds without them; `scores`
-    what each route was worth less its price, where the router knew; `pace` what was spent of a period's budget,
-    and due by then.
+    what each route was worth less its price, where the router knew, or the share of right answers to count on from it,
+    where a share `right` was wanted; `pace` what was spent of a period's budget, and due by then.
     """
 
     node: str
@@ -297,6 +299,7 @@ class Span:
     fault: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     pace: Mapping[str, float] = field(default_factory=dict)
+    right: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.llama_server import KEY
+from tests.support.tiny_checkpoint import write_talker
 from tests.support.tiny_gguf import write_scripted
 from tinyllm.backends import build
 from tinyllm.backends.scripted import Answer, Scripted
+from tinyllm.cli.checkpoint import Checkpoint, Options
+from tinyllm.lab.pipeline import talk
 from tinyllm.protocols import Backend
 from tinyllm.types import Message, Prompt, Sampling, TokenScore, ToolCall, ToolSpec
 
@@ -81,6 +84,17 @@ def recorded(folder: Path) -> Models:
 def llamacpp(files: dict[str, Path]) -> Models:
     def make(model: str) -> Callable[[], Backend]:
         return lambda: build(model, "llamacpp", {"path": str(files[model]), "parallel": 2})
+
+    return Models(make("speaker"), make("talker"), make("caller"))
+
+
+def checkpoint(folder: Path) -> Models:
+    write_talker(folder / "speaker", PIECES)
+    write_talker(folder / "talker", PIECES, forever=True)
+    write_talker(folder / "caller", (talk.OPEN, "847*392", talk.CLOSE))
+
+    def make(model: str) -> Callable[[], Backend]:
+        return lambda: Checkpoint(model, Options(path=folder / model))
 
     return Models(make("speaker"), make("talker"), make("caller"))
 

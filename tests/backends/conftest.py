@@ -21,7 +21,7 @@ def urls(files: dict[str, Path]) -> Iterator[dict[str, str]]:
         yield {name: stack.enter_context(llama_server(path)) for name, path in files.items()}
 
 
-@pytest.fixture(params=["scripted", "recorded", "llamacpp", "openai"])
+@pytest.fixture(params=["scripted", "recorded", "llamacpp", "openai", "checkpoint"])
 def models(request: pytest.FixtureRequest, tmp_path: Path) -> conformance.Models:
     match request.param:
         case "scripted":
@@ -30,5 +30,7 @@ def models(request: pytest.FixtureRequest, tmp_path: Path) -> conformance.Models
             return conformance.recorded(tmp_path)
         case "llamacpp":
             return conformance.llamacpp(request.getfixturevalue("files"))
+        case "checkpoint":
+            return conformance.checkpoint(tmp_path)
         case _:
             return conformance.openai(request.getfixturevalue("urls"))

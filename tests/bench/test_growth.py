@@ -107,7 +107,7 @@ def test_a_short_life_is_told_whole(report: dict[str, Any]) -> None:
     }  # fmt: skip
     sizes = {name: control["parameters"] for name, control in run["controls"].items()}
     assert sizes["larger"] > 1.5 * sizes["one_reader"]
-    assert [point["requests"] for point in run["topics"]["points"]] == [0, 6, 12, 18]
+    assert [point["requests"] for point in run["topics"]["points"]] == [0, 6, 12, 18, 24, 30]
     assert {f"topic {n}" for n in (1, 2, 3)} <= set(run["topics"]["points"][0])
     assert run["one_kind"]["branches"] <= 1
     for version in report["versions"]:

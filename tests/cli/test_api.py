@@ -52,7 +52,7 @@ def test_mistakes_are_errors_of_ours(home: Path, net: Network) -> None:
             net.ask([])
         with pytest.raises(RequestError, match="empty"):
             asyncio.run(_stream(net, ""))
-        for wrong in ({"clock": float("nan")}, {"clock": 1e30}, {"quality": 7}):
+        for wrong in ({"clock": float("nan")}, {"clock": 1e30}, {"quality": 7}, {"right": 1}):
             with pytest.raises(RequestError, match="is no "):
                 net.ask("hi", **wrong)
         with pytest.raises(RequestError, match="'nope'"):

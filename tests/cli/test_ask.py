@@ -60,6 +60,7 @@ def test_an_unreachable_backend_ends_with_3(home: Path, run: Run, flags: list[st
         (["store", "purge", "--older-than", "0"], 2, "30d"),
         (["queue", "answer", "t-none", "yes"], 1, "t-none"),
         (["ask", "--quality", "2", "x"], 2, "--quality"),
+        (["ask", "--right", "1", "x"], 2, "--right"),
         (["batch", "nosuch.jsonl", "-o", "x"], 2, "nosuch.jsonl"),
     ],
 )
@@ -84,6 +85,45 @@ def test_an_unexpected_fault_is_told_not_thrown(
     assert "TINYLLM_DEBUG" in made.stderr
     monkeypatch.setattr("tinyllm.api.load", lambda *a, **o: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run("ask", "what?").exit_code == 130
+
+
+ROUTED = """\
+schema: 1
+name: routed
+models:
+  choice: {backend: scripted, options: {answers: ['{"route": "only"}']}}
+  small: {backend: scripted, options: {answers: [so]}}
+nodes:
+  start: {kind: entry, next: choose}
+  choose:
+    kind: router
+    model: choice
+    routes: {only: {to: answer}}
+    worth: {only: {right: 0.8, seen: 1000, cost: 1}}
+  answer: {kind: specialist, model: small, next: end}
+  end: {kind: exit}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "stdin"),
+    [
+        (["ask", "x"], None),
+        (["ask", "--stream", "x"], None),
+        (["chat"], "x\n"),
+        (["batch", "in.jsonl", "-o", "out.jsonl"], None),
+    ],
+)
+def test_a_share_of_right_answers_can_be_wanted(
+    home: Path, run: Run, command: list[str], stdin: str | None
+) -> None:
+    (home / "routed.yaml").write_text(ROUTED, encoding="utf-8")
+    (home / "in.jsonl").write_text('{"id": 1, "query": "x"}\n', encoding="utf-8")
+    for right, why in (("0.7", "the cheapest that is surely right in 0.7"), ("0.9", "the surest, for none")):
+        (home / "out.jsonl").unlink(missing_ok=True)
+        asked = run(*command, "--network", "routed.yaml", "--right", right, stdin=stdin)
+        assert asked.exit_code == 0, asked.output
+        assert why in run("trace", "last").stdout
 
 
 def test_a_chat_goes_on_and_ends(run: Run) -> None:

@@ -23,7 +23,8 @@ OUTCOME = {
     "slices": {"node numbers": {"gains": 1, "losses": 2, "ties": 20}},
 }
 CONFIRM = {"p_value": 4e-6, "level": 0.0146, "test": "mcnemar", "faults": ["it costs too much"], **OUTCOME}
-EVIDENCE = {"select": {"1. model answer": OUTCOME}, "confirm": CONFIRM}
+ASKED = {"macs": 4_100_000, "tokens_in": 3000, "tokens_out": 400, "milliseconds": 5200.0, "money": 0.03}
+EVIDENCE = {"made": {"asked": 120, "cost": ASKED}, "select": {"1. model answer": OUTCOME}, "confirm": CONFIRM}
 
 
 STAGED = NETWORK + "learning: {rollout: [0, 0.1, 1]}\n"
@@ -262,6 +263,10 @@ def test_a_trial_is_shown_in_full(run: Run) -> None:
         in text
     )
     assert "an answer costs 0.000123, before 650.0k" in text
+    price = (
+        "price: asked 120 requests another way to make it: 4.1M macs, 3400 tokens, 5200 ms, 0.030000 money"
+    )
+    assert price in text
     assert "node numbers: 1 better and 2 worse answers of 23" in text
     assert "mcnemar: p 4e-06, level 0.0146" in text and "against it: it costs too much" in text
     assert shown(run, "trials", "abd2")["evidence"] == EVIDENCE

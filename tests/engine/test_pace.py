@@ -98,6 +98,21 @@ async def test_a_rush_spends_a_tenth_ahead_and_no_more() -> None:
     assert await world.ask(quality=1.0) == "large", "time has passed"
 
 
+async def test_a_wanted_share_is_reached_as_long_as_the_budget_lasts() -> None:
+    world = await a_world()
+    world.clock.time += DAY / 2
+    routes = [await world.ask(right=0.85) for _ in range(5)]
+    assert routes == ["large"] * 5, "fifty outcomes promise no more than 0.84 of the cheap one"
+    assert {await world.ask(right=0.8) for _ in range(5)} == {"small"}, (
+        "what is enough is bought, and no more"
+    )
+    for _ in range(52):
+        await world.ask(quality=1.0)
+    assert (await world.ask(), await world.ask(right=0.85)) == ("small", "large"), "ahead of what is due"
+    routes = [await world.ask(right=0.85) for _ in range(10)]
+    assert set(routes[3:]) == {"small"}, "a tenth ahead of it"
+
+
 async def test_the_budget_is_passed_by_what_is_under_way_at_most() -> None:
     world = await a_world({"money": 10.0})
     world.clock.time = MIDNIGHT + DAY - 1

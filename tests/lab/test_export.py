@@ -156,6 +156,8 @@ def test_files_that_cannot_be_right_are_refused(config, tokenizer, tmp_path):
     for change in ({"mixer": "gru"}, {"window": 4}, {"position": "learned"}, {"pauses": True}):
         with pytest.raises(ValueError, match=f"only a Llama .* {next(iter(change))}"):
             export.write_gguf(Model(replace(config, **change)), tokenizer, tmp_path / "m.gguf")
+    with pytest.raises(ValueError, match="leave it open"):
+        export.write_gguf(Model(config, Plan.parse("0 1?")), tokenizer, tmp_path / "m.gguf")
     lora.attach(model)
     with pytest.raises(ValueError, match="detach"):
         export.write_safetensors(model, tokenizer, tmp_path / "s")

@@ -11,7 +11,7 @@ from tinyllm.lab.plan import Plan
 from tinyllm.lab.position import Coupled, abacus, sinusoids
 from tinyllm.lab.slots import LATENT, PAUSE, Slots
 
-PLANS = ["0 1 2", "0 1 2 1 2", "0 (1 2)*2 0", "1"]
+PLANS = ["0 1 2", "0 1 2 1 2", "0 (1 2)*2 0", "0 (1 2)*<=3?0.6 0", "1"]
 MODELS = {
     "grouped": {},
     "multi-head": {"groups": 4},
@@ -73,7 +73,7 @@ def test_decoding_in_pieces_equals_the_full_forward_pass(name, plan, build, ids)
 
 
 @pytest.mark.filterwarnings("ignore:TF32")  # said by torch when oneDNN is switched off
-@pytest.mark.parametrize("plan", PLANS[1:3])
+@pytest.mark.parametrize("plan", PLANS[1:4])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_cost_is_what_a_profiler_counts(name, plan, build, ids):
     (model, extra), cache = build(name), Cache()

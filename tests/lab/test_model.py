@@ -46,6 +46,78 @@ def test_decoding_with_a_cache_equals_the_full_forward_pass(sharp, text, ids):
     torch.testing.assert_close(torch.cat(parts, dim=1), full, atol=2e-4, rtol=1e-4)
 
 
+OPEN = ["0 1?0.9 2", "0 (1 2)*<=4?0.5", "0 1 (2 1?0.5)?0.95 0 1?0.3"]  # taken by some positions, not by all
+
+
+@pytest.mark.parametrize(
+    ("text", "all_of_it", "none_of_it"),
+    [
+        ("0 1?T 2", "0 1 2", "0 2"),
+        ("0 (1 2)*<=4?T", "0 (1 2)*4", "0 1 2"),
+        ("0 (1 2)*<=1?T", "0 1 2", "0 1 2"),
+        ("0 1 (2 1?T)?T 0 1?T", "0 1 2 1 0 1", "0 1 0"),
+    ],
+)
+def test_an_option_that_all_or_none_take_is_the_plan_without_it_bit_for_bit(
+    sharp, text, all_of_it, none_of_it, ids
+):
+    model = sharp(CONFIG)
+    for tolerance, plain in (("0.0", all_of_it), ("99.0", none_of_it)):
+        got, trace = model(ids, plan=Plan.parse(text.replace("T", tolerance)))
+        wanted, cost = model(ids, plan=Plan.parse(plain))
+        assert torch.equal(got, wanted)
+        # What is left out still leaves keys and values of it: nothing else.
+        left = sum(route.ran is not None and not route.ran.any() for route in trace.routes)
+        assert trace.cost.macs - cost.cost.macs == left * 36 * 2 * 32 * 16
+        assert trace.cost.weight_bytes - cost.cost.weight_bytes == left * 4 * (2 * 32 * 16 + 32)
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_every_position_decides_for_itself_alike_with_a_cache(sharp, text, ids):
+    model, plan, cache = sharp(CONFIG), Plan.parse(text), Cache()
+    full, whole = model(ids, plan=plan, watch=True)
+    passes = [model(part, cache, plan) for part in ids.split([4, 1, 1, 3, 1, 1, 1], dim=1)]
+    torch.testing.assert_close(torch.cat([logits for logits, _ in passes], dim=1), full, atol=2e-4, rtol=1e-4)
+    shares, before = [], None
+    for slot, route in enumerate(whole.routes):
+        if route.ran is not None:
+            pieces = [trace.routes[slot].ran for _, trace in passes]
+            assert torch.equal(torch.cat(pieces, dim=1), route.ran)
+            assert torch.equal(
+                (route.output == before).all(dim=-1), ~route.ran
+            )  # who does not run it is kept
+            shares.append(route.ran.float().mean())
+        before = route.output
+    assert any(0 < share < 1 for share in shares)
+
+
+def test_a_loop_that_has_stopped_at_a_position_does_not_go_on_there(sharp, ids):
+    trace = sharp(CONFIG)(ids, plan=Plan.parse("0 (1 2)*<=4?0.5"))[1]
+    first, second, third = (route.ran for route in trace.routes[3::2])
+    assert first.all() and second.any() and not (third & ~second).any()
+
+
+def test_a_token_that_leaves_everything_out_costs_only_what_is_remembered():
+    model, plan, cache = Model(CONFIG), Plan.parse("0 (1 2)*<=3?99.0"), Cache()
+    model(torch.zeros(1, 9, dtype=torch.long), cache, plan)
+    cost = model(torch.zeros(1, 1, dtype=torch.long), cache, plan)[1].cost
+    block = 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48
+    assert cost.macs == 3 * (block + 2 * 32 * 10) + 4 * 2 * 32 * 16 + 97 * 32
+    assert cost.weight_bytes == 4 * (3 * (block + 2 * 32) + 4 * (2 * 32 * 16 + 32) + 97 * 32)
+
+
+def test_a_first_layer_is_never_left_out(sharp, ids):
+    model = sharp(CONFIG)
+    assert torch.equal(model(ids, plan=Plan.parse("0?99.0 1 2"))[0], model(ids)[0])
+
+
+def test_a_model_learns_through_the_options_that_its_positions_take(sharp, ids):
+    model = sharp(CONFIG, Plan.parse(OPEN[0]))
+    model(ids)[0].square().sum().backward()
+    grads = [model.blocks[1].ffn.up.weight.grad, model.blocks[1].mixer.q.weight.grad]
+    assert all(grad is not None and grad.any() for grad in grads)
+
+
 def test_greedy_decoding_equals_a_forward_pass_per_token(sharp, ids):
     model = sharp(CONFIG)
     prompts = [ids[0, :5].tolist(), ids[1, :9].tolist(), ids[2, :5].tolist()]
@@ -70,7 +142,7 @@ def test_no_position_sees_what_comes_after_it(sharp, ids):
     assert not torch.equal(model(ids)[0][:, 7:], model(other)[0][:, 7:])
 
 
-@pytest.mark.parametrize("text", PLANS)
+@pytest.mark.parametrize("text", [*PLANS, *OPEN])
 def test_the_trace_counts_the_multiply_accumulates_that_a_profiler_counts(sharp, text, ids):
     model, plan = sharp(CONFIG), Plan.parse(text)
     # The profiler sees the products inside attention only where it is done step by step.

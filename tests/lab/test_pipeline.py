@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tinyllm.backends import build
 from tinyllm.backends.folding import complete
+from tinyllm.cli.checkpoint import Checkpoint, Options
 from tinyllm.cli.main import cli
 from tinyllm.errors import ModelFileError, RequestError
 from tinyllm.lab import data, export
@@ -219,9 +220,14 @@ def test_what_the_calculator_cannot_do_is_said(spoken):
     assert turn.reply == turn.result == "error: cannot divide by zero"
 
 
-async def test_a_network_holds_the_same_conversation_with_the_exported_model(spoken, memorised, tmp_path):
-    export.write_gguf(memorised, spoken, tmp_path / "model.gguf", "f32", "mine", talk.TEMPLATE)
-    backend = build("mine", "llamacpp", {"path": tmp_path / "model.gguf"})
+@pytest.mark.parametrize("kind", ["llamacpp", "checkpoint"])
+async def test_a_network_holds_the_same_conversation_with_what_was_left(kind, spoken, memorised, tmp_path):
+    if kind == "llamacpp":
+        export.write_gguf(memorised, spoken, tmp_path / "model.gguf", "f32", "mine", talk.TEMPLATE)
+        backend = build("mine", "llamacpp", {"path": tmp_path / "model.gguf"})
+    else:
+        talk.save(tmp_path, memorised, spoken)
+        backend = Checkpoint("mine", Options(path=tmp_path))
     calculator = Calculator()
     asked = Message("user", "3 and 4")
     try:
@@ -243,6 +249,38 @@ async def test_a_network_holds_the_same_conversation_with_the_exported_model(spo
         assert hello.text == "Hello!"
     finally:
         await backend.close()
+
+
+NETWORK = """\
+schema: 1
+name: mine
+models:
+  mine: {backend: checkpoint, model: runs/mine}
+nodes:
+  start: {kind: entry, next: sums}
+  sums: {kind: specialist, model: mine, tools: [calculator], turns: 2, next: check}
+  check: {kind: gate, checks: [{check: recompute}], next: end}
+  end: {kind: exit, refusal: I can't answer that.}
+"""
+
+
+def test_asked_on_the_command_line_it_uses_the_calculator_of_the_network(
+    spoken, memorised, tmp_path, monkeypatch
+):
+    talk.save(tmp_path / "runs" / "mine", memorised, spoken)
+    (tmp_path / "mine.yaml").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+
+    def ask(text):
+        done = CliRunner().invoke(cli, ["ask", "--json", "--no-store", "--network", "mine.yaml", text])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    known, greeted = ask("3 and 4"), ask("hi")
+    assert known["answer"] == "That is 7." and known["cost"]["macs"] > 0
+    (call,) = known["tool_calls"]
+    assert call["name"] == "calculator" and "3 + 4 = 7" in json.dumps(call)
+    assert greeted["answer"] == "Hello!" and not greeted["tool_calls"]
 
 
 @pytest.mark.parametrize(

@@ -369,7 +369,25 @@ def test_compare_and_chart_read_what_runs_left(lab):
     assert "no loss to draw" in lab("chart", "logic", code=2).stderr
 
 
-@pytest.mark.parametrize("command", ["compare", "chart", "chat", "look"])
+def test_plans_of_a_model_are_held_against_each_other(lab):
+    for name in ("names-transformer", "shakespeare-gpt"):
+        sets = [f"--set={key}={value}" for key, value in TINY.get(name, RUNG).items()]
+        lab("run", name, "--set=layers=3", *sets)
+        told = json.loads(lab("plans", name, "0 1 2", "0 (1 2)*2", "0 1? 2", "--json").stdout)
+        assert [row["plan"] for row in told["plans"]] == ["0 1 2", "0 1 2 1 2", "0 1? 2"]
+        macs = [row["macs_a_token"] for row in told["plans"]]
+        assert macs[0] < macs[1] and told["tokens"] >= 8
+        final = card(Path("runs") / name)["metrics"]
+        assert told["plans"][0]["loss"] == pytest.approx(final["dev_loss"], abs=0.05)
+        few = json.loads(lab("plans", name, "0", "--tokens", "3", "--json").stdout)
+        assert 3 <= few["tokens"] <= 8
+        shown = lab("plans", name).stdout
+        assert re.search(r"^0 1 1 2 +\d\.\d{4} +[+-]\d", shown, re.MULTILINE) and "\n0 2 " in shown
+    assert "names layer 7" in lab("plans", "shakespeare-gpt", "0 7", code=2).stderr
+    assert "never closed" in lab("plans", "shakespeare-gpt", "(0", code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["compare", "chart", "chat", "look", "plans"])
 def test_a_run_that_is_not_there_says_how_to_make_it(command, lab, names):
     other = {"compare": ["runs/logic"], "look": ["text"]}.get(command, [])
 

@@ -111,12 +111,14 @@ async def grown(bench: ABench, graph: Graph, lessons: Sequence[Lesson]) -> Graph
     return (await head_of(bench.store, graph)).graph
 
 
-async def measured(bench: ABench, graph: Graph, asked: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+async def measured(
+    bench: ABench, graph: Graph, asked: Sequence[Mapping[str, Any]], right: float | None = None
+) -> tuple[float, float]:
     """The share of answers that are right, and of those that the large model gave."""
     good = dear = 0
     async with bench.open(graph, {}) as ask:
         for row in asked:
-            trace = await ask(Request((Message("user", row["query"]),)))
+            trace = await ask(Request((Message("user", row["query"]),), right=right))
             good += trace.answer.strip() == row["answer"]
             dear += any(span.choice == "dear" for span in trace.spans)
     return good / len(asked), dear / len(asked)
@@ -138,6 +140,13 @@ async def test_texts_tell_the_easy_from_the_hard_and_the_trial_proves_it(tmp_pat
     assert share in (0.0, 1.0), "cells alone send all of one kind one way"
     assert alone in (cheap, best)
     assert accuracy > cheap + dear * (best - cheap) + 0.2, "cells alone, mixed at the same price"
+    accuracy, dear = await measured(bench, head, lines[400:], right=0.8)
+    assert accuracy >= 0.9 and dear < 0.65, (
+        "each question goes the cheapest way that is right so often for it"
+    )
+    assert await measured(bench, cells, lines[400:], right=0.8) == (best, 1.0), (
+        "cells alone must take the dear one"
+    )
 
 
 def test_outcomes_that_tell_texts_apart_no_better_make_no_model() -> None:

@@ -149,7 +149,7 @@ async def test_what_failed_is_answered_and_what_was_answered_still_is(bench: Lea
     items = await traffic(bench, head, "add", REFUSE, "letters", "reverse")
     assert passing(items) == 0.5
     (proposal,) = await grow(head, items)
-    assert (proposal.edit, proposal.node) == ("expand", "worker") and proposal.macs > 0
+    assert (proposal.edit, proposal.node) == ("expand", "worker") and proposal.cost.macs > 0
     assert "24 failed requests" in proposal.reason and "text (letters, reverse)" in proposal.reason
     grown = proposal.graph
     assert grown.nodes["worker"] == head.nodes["worker"] and grown.models["adder"] == head.models["adder"]

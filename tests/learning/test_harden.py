@@ -100,7 +100,7 @@ async def test_what_one_call_solves_gets_a_node_without_a_model() -> None:
     bench = Office()
     (made,) = await proposed(bench, *stock(30), *TALK[:30])
     assert (made.edit, made.node, made.saves) == ("harden", "worker", True)
-    assert made.macs > 0 and "30 of 30 requests" in made.reason
+    assert made.cost.macs > 0 and "30 of 30 requests" in made.reason
     call = call_of(made.graph)
     node, router = made.graph.nodes[call], made.graph.nodes["grown"]
     assert isinstance(node, ToolNode) and isinstance(router, RouterNode)

@@ -165,7 +165,7 @@ async def test_of_two_readers_one_is_trained_that_does_the_work_of_both(tmp_path
     items = await traffic(bench, head, "add", "letters", "reverse", "refuse", count=24)
     assert passing(items) == 1.0
     (made,) = await Merging(OPS, bench, answers)(Findings(head, items, []))
-    assert (made.edit, made.node, made.saves) == ("merge", "reverse", True) and made.macs > 0
+    assert (made.edit, made.node, made.saves) == ("merge", "reverse", True) and made.cost.macs > 0
     assert "reverse" not in made.graph.nodes and "reverse" not in made.graph.models
     assert made.graph.nodes["worker"] == head.nodes["worker"]
     assert made.graph.models["adder"] == head.models["adder"]

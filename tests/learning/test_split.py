@@ -101,7 +101,7 @@ async def test_each_failing_kind_gets_what_serves_it_best_and_the_node_stays() -
     }  # fmt: skip
     assert (rhyming.model, rhyming.prompt, rhyming.simpler) == ("poet", None, "worker")
     assert (piratical.model, made.graph.prompts["worker-pirates"].text) == ("plain", TOLD)
-    assert "20 of 20 right, 0 by worker as it is" in made.reason
+    assert "40 of 40 right, 0 by worker as it is" in made.reason
 
 
 async def test_where_one_choice_is_best_for_all_nothing_is_split() -> None:

@@ -252,3 +252,13 @@ def test_a_stream_that_has_not_met_a_protected_slice_is_not_adopted() -> None:
     assert "the stream holds 119 graded requests and lacks 1 (" in verdict.reason
     seen += [Pair("one more", "one more", True, True, 1.0, 1.0, ("units",))]
     assert follow("t1", "split", Outcome.of(seen), ledger, rules)[0].adopted
+
+
+def test_of_equal_rivals_the_likelier_to_be_proven_wins() -> None:
+    anew, added = outcome(16, 5, 39), outcome(12, 0, 48)
+    rivals = {"anew": anew, "added": added}
+    assert contest(rivals, Ledger(), RULES).winner == "anew", (
+        "the first, where nobody says what confirm holds"
+    )
+    assert contest(rivals, Ledger(), RULES, pairs=120).winner == "added"
+    assert contest(rivals, Ledger(), RULES, pairs=5000).winner == "anew", "both are sure to be proven"

@@ -56,6 +56,8 @@ ROWS = [
 class TwoModels(ABench):
     """A cheap model and one ten times as large; `knows` tells which model answers which question rightly."""
 
+    price = 0.0  # of a million parameters and tokens
+
     def __init__(self, knows: Callable[[str, int], bool], cheap: float) -> None:
         self.number = {row.query: number for number, row in enumerate(ROWS)}
         self.odds = Odds(cheap=cheap, dear=1 - cheap)
@@ -70,7 +72,7 @@ class TwoModels(ABench):
             return Scripted(
                 model,
                 lambda prompt: self.said(model, prompt.messages[-1].content),
-                Rates(parameters=parameters),
+                Rates(parameters=parameters, price_out=self.price * parameters),
             )
 
         return Parts(
@@ -110,8 +112,23 @@ async def test_what_routes_are_worth_is_counted_also_where_they_are_never_taken(
     found = worth(proposal.graph)
     assert found["cheap"][0] == pytest.approx(0.9, abs=0.06) and found["dear"][0] > 0.98
     assert found["dear"][1] == pytest.approx(10 * found["cheap"][1])
-    assert proposal.macs > 0, "asking again has its price"
+    assert proposal.cost.macs > 0, "asking again has its price"
     assert "cheap 9" in proposal.reason
+
+
+async def test_all_that_was_asked_another_way_is_counted_also_where_nobody_can_judge_it() -> None:
+    graph = a_network(NODES, MODELS, quality=0.2, learning={"gain": 0.2})
+    bench = TwoModels(nine_in_ten, cheap=0.45)
+    bench.price = 1.0
+    items = await gather(await taught(bench, graph, 100))
+
+    async def sometimes(item: Item, trace: Trace) -> bool | None:
+        return await right(item, trace) if bench.number[item.request.text] % 2 else None
+
+    (proposal,) = await Weights(bench, sometimes)(Findings(graph, items, []))
+    cost = proposal.cost
+    assert proposal.asked == 100 and cost.macs >= 100 * (cost.tokens_in + cost.tokens_out) > 0
+    assert cost.money == pytest.approx(100 * cost.tokens_out / 1e6) and cost.money > 0
 
 
 async def test_poor_outcomes_move_the_choice_to_the_other_route() -> None:
@@ -127,6 +144,14 @@ async def test_numbers_that_change_nothing_are_not_proposed() -> None:
     assert await proposed(TwoModels(nine_in_ten, cheap=0.4), a_network(NODES, MODELS, quality=1.0)) == []
     assert await proposed(TwoModels(nine_in_ten, cheap=0.98), a_network(NODES, MODELS)) == []
     assert await proposed(TwoModels(nine_in_ten, cheap=0.4), a_network(NODES, MODELS), rows=0) == []
+
+
+async def test_a_wanted_share_decides_which_numbers_are_proposed() -> None:
+    learning = {"gain": 0.2}
+    dear = TwoModels(nine_in_ten, cheap=0.45)
+    (proposal,) = await proposed(dear, a_network(NODES, MODELS, right=0.7, learning=learning))
+    assert proposal.saves, "the cheap one is enough"
+    assert await proposed(dear, a_network(NODES, MODELS, right=0.93, learning=learning)) == [], "it is not"
 
 
 async def test_a_loss_that_no_trial_would_pass_is_not_proposed() -> None:
@@ -174,5 +199,6 @@ async def test_a_cycle_adopts_what_saves_and_is_right_as_often() -> None:
     store = await cycled(bench, graph)
     assert [version.edit for version in await store.versions("net")] == ["file", "weights"]
     (trial,) = await store.trials("net")
+    assert trial.evidence["made"]["asked"] > 0 and trial.evidence["made"]["cost"]["macs"] > 0
     confirm = trial.evidence["confirm"]
     assert confirm["cost_after"] < confirm["cost_before"] / 5

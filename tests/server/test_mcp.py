@@ -62,6 +62,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("ask", {}, "question: Field required"),
     ("ask", {"question": "hi", "colour": 1}, "colour"),
     ("ask", {"question": "hi", "quality": 7}, "quality"),
+    ("ask", {"question": "hi", "right": 1}, "right"),
     ("ask", {"question": "break"}, "the model is gone"),
     ("feedback", {"run_id": "r1", "good": True}, "r1"),
     ("feedback", {"run_id": "r1"}, "good"),

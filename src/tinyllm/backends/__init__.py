@@ -1,6 +1,7 @@
 """Models behind one seam: each module is one engine. Knows nothing about graphs, nodes or settings.
 
-`KINDS` lists what a `models:` section may name; each entry imports its module only when it is used.
+`KINDS` lists what a `models:` section may name; each entry imports its module only when it is used. The command
+line adds what it joins (`cli/workshop.py`).
 """
 
 import difflib
@@ -49,15 +50,17 @@ KINDS: Mapping[str, Callable[[], Kind]] = {
 }
 
 
-def build(name: str, kind: str, options: Mapping[str, JSON]) -> Backend:
+def build(
+    name: str, kind: str, options: Mapping[str, JSON], kinds: Mapping[str, Callable[[], Kind]] = KINDS
+) -> Backend:
     """The backend called `name`, not yet connected or loaded. Raises SettingsError naming the field."""
-    if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, 1, cutoff=0.0)[0]
+    if kind not in kinds:
+        near = difflib.get_close_matches(kind, kinds, 1, cutoff=0.0)[0]
         raise SettingsError(
             f"model {name!r} has the unknown kind {kind!r}",
-            hint=f"write {near!r}; the kinds are {', '.join(KINDS)}",
+            hint=f"write {near!r}; the kinds are {', '.join(kinds)}",
         )
-    schema, make = KINDS[kind]()
+    schema, make = kinds[kind]()
     try:
         return make(name, schema.model_validate(options))
     except ValidationError as error:

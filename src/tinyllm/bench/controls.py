@@ -19,7 +19,6 @@ from tinyllm.learning.items import Item
 from tinyllm.learning.search import find_calls
 from tinyllm.learning.specialist import (
     BITS,
-    EPOCHS,
     Example,
     Pair,
     calibrated,
@@ -66,7 +65,7 @@ async def controls(
     return [
         _reader("one_reader", [*old, *made], first, macs, bench, seed),
         _reader("one_reader_calibrated", [*old, *made], first, macs, bench, seed, sure=True),
-        _larger([*old, *made], first.bits + larger, bench, seed),
+        _larger([*old, *made], first.bits + larger, macs, bench, seed),
         _reader("fine_tuned", varied(new, bench.ops, Random(seed)), first, macs, bench, seed),
         _retrieval([*old, *solved], bench),
         _hand_made(solved, old, base, bench, seed),
@@ -105,12 +104,14 @@ def _reader(
     return Control(name, graph, epochs * each * times)
 
 
-def _larger(examples: Sequence[Example], bits: int, bench: LearnedBench, seed: int) -> Control:
+def _larger(examples: Sequence[Example], bits: int, macs: int, bench: LearnedBench, seed: int) -> Control:
     """One wider reader, trained on everything from the start."""
     pairs = [(vector(slots, bits), call) for slots, call in examples]
-    model = train(pairs, bits=bits, seed=seed, epochs=EPOCHS)
+    each = macs_of(pairs, len({call for _, call in examples}))
+    epochs = max(1, round(macs / each))
+    model = train(pairs, bits=bits, seed=seed, epochs=epochs)
     graph = network_of(bench, "reader", model.to_bytes(), model.weights.size)
-    return Control("larger", graph, EPOCHS * macs_of(pairs, len(model.labels)))
+    return Control("larger", graph, epochs * each)
 
 
 def _retrieval(cases: Sequence[Example], bench: LearnedBench) -> Control:

@@ -81,7 +81,7 @@ class Counted:
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = await self.expansion(findings)
-        self.macs += sum(proposal.macs for proposal in made)
+        self.macs += sum(proposal.cost.macs for proposal in made)
         return made
 
 

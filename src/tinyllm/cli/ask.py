@@ -15,7 +15,9 @@ from tinyllm.cli.output import (
     note,
     plain,
     print_json,
+    quality_flag,
     reply_json,
+    right_flag,
     route_line,
     seed_flag,
     settings,
@@ -36,11 +38,8 @@ MOST_BYTES = 4_000_000  # of standard input; more could not be asked anyway
 @network_flag
 @no_store_flag
 @click.option("--stream", is_flag=True, help="Print the answer while it is made.")
-@click.option(
-    "--quality",
-    type=click.FloatRange(0, 1),
-    help="From 0, cheap, to 1, good; below 0.5 no model checks the answer.  [default: the network's]",
-)
+@quality_flag
+@right_flag
 @seed_flag
 @click.pass_context
 def ask(
@@ -51,6 +50,7 @@ def ask(
     no_store: bool,
     stream: bool,
     quality: float | None,
+    right: float | None,
     seed: int | None,
 ) -> None:
     """Example: tinyllm ask "convert 3 miles to km"
@@ -67,9 +67,9 @@ def ask(
     chosen = settings(network=network)
     with load(chosen.network, settings=chosen, store=None if no_store else "default") as net:
         if stream:
-            net.call(_stream(net, text, quality, seed))
+            net.call(_stream(net, text, quality, right, seed))
         else:
-            reply = net.ask(text, quality=quality, seed=seed)
+            reply = net.ask(text, quality=quality, right=right, seed=seed)
             if as_json:
                 print_json(reply_json(reply), indent=None)
             elif reply.status != "failed":  # a failure is no answer: the error below tells it
@@ -86,10 +86,12 @@ def _how_to_answer(ticket: str) -> str:
     return f"ticket {ticket}: answer it with `tinyllm queue answer {ticket} TEXT`"
 
 
-async def _stream(net: "Network", text: str, quality: float | None, seed: int | None) -> None:
+async def _stream(
+    net: "Network", text: str, quality: float | None, right: float | None, seed: int | None
+) -> None:
     shown = ""
     broken: TinyLLMError | None = None
-    async for event in net.stream(text, quality=quality, seed=seed):
+    async for event in net.stream(text, quality=quality, right=right, seed=seed):
         if event.kind == "token" and event.data["final"]:  # what a gate may reject is not shown
             shown += event.data["text"]
             click.echo(plain(event.data["text"]), nl=False)

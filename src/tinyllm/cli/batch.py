@@ -17,7 +17,17 @@ from typing import BinaryIO
 
 import click
 
-from tinyllm.cli.output import network_flag, no_store_flag, note, plain, reply_json, seed_flag, settings
+from tinyllm.cli.output import (
+    network_flag,
+    no_store_flag,
+    note,
+    plain,
+    quality_flag,
+    reply_json,
+    right_flag,
+    seed_flag,
+    settings,
+)
 from tinyllm.errors import BackendUnreachable, RequestError, StoreError, TinyLLMError
 from tinyllm.types import JSON
 
@@ -48,6 +58,8 @@ class Tally:
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
 @network_flag
 @no_store_flag
+@quality_flag
+@right_flag
 @seed_flag
 @click.pass_context
 def batch(
@@ -58,6 +70,8 @@ def batch(
     as_json: bool,
     network: str | None,
     no_store: bool,
+    quality: float | None,
+    right: float | None,
     seed: int | None,
 ) -> None:
     """Example: tinyllm batch questions.jsonl -o answers.jsonl
@@ -82,7 +96,7 @@ def batch(
         async def work() -> None:
             for row in questions:
                 try:
-                    reply = await net.aask(row["query"], seed=seed)
+                    reply = await net.aask(row["query"], quality=quality, right=right, seed=seed)
                     if isinstance(reply.error, BackendUnreachable):
                         raise reply.error
                 except (BackendUnreachable, StoreError):

@@ -13,7 +13,9 @@ from tinyllm.cli.output import (
     note,
     plain,
     print_json,
+    quality_flag,
     reply_json,
+    right_flag,
     route_line,
     settings,
     terminal,
@@ -27,8 +29,12 @@ _TURNS = 40  # messages that the network still sees
 @click.command()
 @network_flag
 @no_store_flag
+@quality_flag
+@right_flag
 @click.option("--json", "as_json", is_flag=True, help="Print one object a reply.")
-def chat(network: str | None, no_store: bool, as_json: bool) -> None:
+def chat(
+    network: str | None, no_store: bool, quality: float | None, right: float | None, as_json: bool
+) -> None:
     """Example: tinyllm chat
 
     Ask, and ask on: "how many ml are in 3 cups?", then "and in pints?". An empty line is passed over;
@@ -56,7 +62,7 @@ def chat(network: str | None, no_store: bool, as_json: bool) -> None:
                 continue
             said = [*said, Message("user", text)][-_TURNS:]
             try:
-                reply = net.ask(said, session=session)
+                reply = net.ask(said, session=session, quality=quality, right=right)
             except TinyLLMError as error:
                 _tell(error)
                 said.pop()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tinyllm.cli.lab_left import chart, chat, compare, look
+from tinyllm.cli.lab_left import chart, chat, compare, look, plans
 from tinyllm.cli.lab_words import RUNS_DIR, bars, figure_text, lab_errors
 from tinyllm.cli.output import json_flag, note, print_json, settings
 from tinyllm.types import JSON
@@ -175,5 +175,5 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str]:
     return dict(change.split("=", 1) for change in changes)
 
 
-for _left in (compare, chart, chat, look):
+for _left in (compare, chart, chat, look, plans):
     lab.add_command(_left)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinyllm.cli.lab_words import RUNS_DIR, figure_text, lab_errors
-from tinyllm.cli.output import json_flag, note, plain, print_json
+from tinyllm.cli.output import json_flag, note, plain, print_json, settings
 from tinyllm.errors import NotFound, RequestError
 
 if TYPE_CHECKING:
@@ -169,6 +169,38 @@ def look(name: str, text: str, count: int, teach: str | None, as_json: bool, **d
                 click.echo(f"  after layer {layer['layer']}   {_odds(layer['lens'])}")
             click.echo(f"  drawn {frame['drawn']!r} from {_odds(frame['next'])}")
     return None
+
+
+@click.command(short_help="Which layers pay: plans of a model held against each other.")
+@click.argument("name")
+@click.argument("written", metavar="[PLAN]...", nargs=-1)
+@click.option("--tokens", type=click.IntRange(1), default=20_000, show_default=True, help="Of held-out text.")
+@json_flag
+def plans(name: str, written: tuple[str, ...], tokens: int, as_json: bool) -> None:
+    """Example: tinyllm lab plans shakespeare-gpt "0 1 2 3" "0 (1 2)*2 3" "0 1 2? 3?0.8"
+
+    Shows for each plan of a trained model its loss on text that it has not learned from, how much more that is than
+    with the first plan, and what a token costs. Without plans: each layer run twice, and each left out.
+    """
+    with lab_errors():
+        from tinyllm.lab.data import read
+        from tinyllm.lab.plan import Plan
+        from tinyllm.lab.runs import depths
+
+        data_dir, asked = settings().data_dir, [Plan.parse(text) for text in written]
+        model, sequences = depths.held_out(_folder(name), lambda source: read(source, data_dir), tokens)
+        told = depths.table(model, sequences, asked or depths.scan(model.config.layers))
+    if as_json:
+        return print_json(told)
+    wide = max(len(row["plan"]) for row in told["plans"])
+    click.echo(f"{'plan':{wide}}{'loss':>9}{'more':>9}   {'95% interval':<20}{'MACs a token':>14}")
+    for row in told["plans"]:
+        low, high = row["more_interval"]
+        apart = f"{row['more']:>+9.4f}   {f'{low:+.4f} to {high:+.4f}':<20}"
+        click.echo(f"{row['plan']:{wide}}{row['loss']:>9.4f}{apart}{row['macs_a_token']:>14,}")
+    return note(
+        f"{told['tokens']:,} tokens; the best plan at each of them, known beforehand: {told['best']:.4f}"
+    )
 
 
 def _folder(name: str) -> Path:

@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 RUNS_DIR = Path("runs")
 
 
+def lacking(error: ModuleNotFoundError) -> SettingsError:
+    """What to do where a library of the lab is missing."""
+    return SettingsError(
+        f"the lab needs {error.name!r}, which is not installed", hint="pip install 'tinyllm-network[lab]'"
+    )
+
+
 @contextmanager
 def lab_errors() -> Iterator[None]:
     """The lab's own words for what went wrong, and what to install where its libraries are missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"the lab needs {error.name!r}, which is not installed", hint="pip install 'tinyllm-network[lab]'"
-        ) from error
+        raise lacking(error) from error
     except MemoryError as error:
         raise RequestError("the memory is full", hint="--set a smaller batch or width") from error
     except ValueError as error:  # how the lab refuses a setting or an option

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinyllm.cli.output import json_flag, network_flag, note, plain, print_json, settings, terminal
+from tinyllm.cli.output import (
+    json_flag,
+    making_line,
+    network_flag,
+    note,
+    plain,
+    print_json,
+    settings,
+    terminal,
+)
 from tinyllm.types import JSON
 
 if TYPE_CHECKING:
@@ -218,6 +227,8 @@ def _show_round(done: "Round", dry: bool) -> None:
         tried = done.contest.evidence.get(name)
         gains = f" (on other requests: {_effect(tried, proposal.saves)})" if tried else ""
         click.echo(f"  {'would try' if dry else 'tried'} {name}: {proposal.reason}{gains}")
+        if made := making_line(proposal.asked, proposal.cost):
+            click.echo(f"    {made}")
     if done.version is not None:
         up = "" if done.version.share == 1 else f" ({done.version.stage})"
         click.echo(click.style(f"  adopted as version {done.version.revision}{up}: ", bold=True), nl=False)
@@ -258,7 +269,7 @@ def _json(report: "Report") -> dict[str, JSON]:
         "rounds": [
             {
                 "proposals": {
-                    name: {"edit": p.edit, "node": p.node, "reason": p.reason}
+                    name: {"edit": p.edit, "node": p.node, "reason": p.reason, **p.price}
                     for name, p in done.proposals.items()
                 },
                 "winner": done.contest.winner,

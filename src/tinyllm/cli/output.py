@@ -20,6 +20,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 network_flag = click.option("--network", metavar="NAME|FILE", help="The network to use.")
 no_store_flag = click.option("--no-store", is_flag=True, help="Keep nothing of this.")
+quality_flag = click.option(
+    "--quality",
+    type=click.FloatRange(0, 1),
+    help="From 0, cheap, to 1, good; below 0.5 no model checks the answer.  [default: the network's]",
+)
+right_flag = click.option(
+    "--right",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="The cheapest way that is right so often: 0.9 is nine times in ten.  [default: the network's]",
+)
 seed_flag = click.option("--seed", type=int, help="Repeat chance exactly.")
 
 
@@ -82,6 +92,16 @@ def cost_line(cost: Cost, milliseconds: float) -> str:
     if cost.money:
         parts.append(f"{cost.money:.6f} money")
     return ", ".join(parts)
+
+
+def making_line(asked: int, cost: Cost) -> str:
+    """What a change of the network cost to make, for people; nothing where that is not counted.
+
+    `asked 120 requests another way to make it: 4.1M macs, 3400 tokens, 5200 ms, 0.030000 money`.
+    """
+    if asked:
+        return f"asked {asked} requests another way to make it: {cost_line(cost, cost.milliseconds)}"
+    return f"making it took {amount(cost.macs)} macs" if cost.macs else ""
 
 
 def amount(number: float) -> str:

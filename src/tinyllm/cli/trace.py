@@ -92,7 +92,7 @@ def _facts(span: Span, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if span.choice is not None or span.probabilities:
         yield "choice", f"chose {span.choice or 'nothing'} ({_best(span.probabilities)})"
     if span.scores:
-        yield "choice", f"worth less price: {_best(span.scores)}"
+        yield "choice", f"{_sought(span)}: {_best(span.scores)}"
     if span.pace:
         spent, due, budget = (f"{span.pace[name]:.4g}" for name in ("spent", "due", "budget"))
         yield "choice", f"spent {spent} of the period's {budget}, {due} due by then"
@@ -114,6 +114,15 @@ def _facts(span: Span, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if span.cost.macs or span.cost.tokens_out:
         tokens = f"{span.cost.tokens_in}+{span.cost.tokens_out} tokens"
         yield "cost", f"cost: {amount(span.cost.macs)} macs, {tokens}"
+
+
+def _sought(span: Span) -> str:
+    """What the scores of a choice are, and how they decided it."""
+    if span.right is None:
+        return "worth less price"
+    if span.scores.get(str(span.choice), 0.0) < span.right:
+        return f"the surest, for none is surely right in {span.right:.4g} of its answers"
+    return f"the cheapest that is surely right in {span.right:.4g} of its answers"
 
 
 def _best(shares: Mapping[str, float]) -> str:

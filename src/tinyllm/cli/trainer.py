@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyllm.errors import SettingsError
+from tinyllm.cli.lab_words import lacking
 from tinyllm.protocols import Recipe
 from tinyllm.types import JSON
 
@@ -38,10 +38,7 @@ class LabTrainer:
             from tinyllm.lab.tokenizer import Tokenizer
             from tinyllm.lab.train import Example, Settings, train
         except ModuleNotFoundError as error:
-            raise SettingsError(
-                f"training needs {error.name!r}, which is not installed",
-                hint="pip install 'tinyllm-network[lab]'",
-            ) from error
+            raise lacking(error) from error
 
         tokenizer = Tokenizer.train((a + b for a, b in examples(0)), recipe.vocab, recipe.words, self.pre)
         model = Model(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinyllm.cli.output import amount, json_flag, network_flag, note, plain, print_json, settings
+from tinyllm.cli.output import amount, json_flag, making_line, network_flag, note, plain, print_json, settings
 from tinyllm.cli.stored import with_store
 from tinyllm.cli.versions import when
 from tinyllm.errors import NotFound
-from tinyllm.types import JSON
+from tinyllm.types import JSON, Cost
 
 if TYPE_CHECKING:
     from tinyllm.evidence import Ledger
@@ -113,6 +113,9 @@ def _show(
 def _in_full(trial: "TrialRow", levels: Mapping[str, float], became: Mapping[str, str]) -> Iterator[str]:
     yield f"trial {trial.id} of network {trial.network!r}, begun {when(trial.created)}: {trial.state}"
     yield f"change: {trial.edit} {trial.node}: {trial.reason}"
+    made = trial.evidence.get("made")
+    if made and (line := making_line(made["asked"], Cost(**made["cost"]))):
+        yield f"price: {line}"
     yield f"verdict: {trial.verdict or _STATES.get(trial.state, '-')}"
     if became[trial.id]:
         yield f"since then: {became[trial.id]}"

@@ -19,6 +19,7 @@ from tinyllm.tools.table import TOOLS
 from tinyllm.types import JSON, Cost, ToolCall
 
 if TYPE_CHECKING:
+    from tinyllm.backends import Kind
     from tinyllm.backends.collation import Turns
     from tinyllm.backends.reading import ReaderBackend
     from tinyllm.tools.mcp_client import Connection, Server
@@ -213,9 +214,7 @@ def _reader(name: str, model: str) -> "ReaderBackend":
 
 def require_backend(name: str, model: Model, settings: Settings) -> None:
     """Raises SettingsError for a model whose backend nobody knows."""
-    from tinyllm.backends import KINDS
-
-    known = [*settings.backends, *KINDS, BUILTIN]
+    known = [*settings.backends, *_kinds(), BUILTIN]
     if model.backend not in (*known, LEARNED):
         raise SettingsError(
             f"model {name!r} runs on the backend {model.backend!r}, which the settings do not have",
@@ -233,12 +232,25 @@ def _configured(name: str, model: Model, settings: Settings, folder: Path) -> Ba
         known = settings.backends[kind]
         kind, options = known.kind, {**known.options, **options}
     if model.model:
-        options |= {"path": folder / model.model} if kind == "llamacpp" else {"model": model.model}
+        in_folder = kind in ("llamacpp", "checkpoint")
+        options |= {"path": folder / model.model} if in_folder else {"model": model.model}
     if kind == "llamacpp" and isinstance(adapters := model.options.get("adapters"), dict):
         options["adapters"] = {name: _beside(folder, adapter) for name, adapter in adapters.items()}
     if model.parameters:
         options["parameters"] = model.parameters
-    return build(name, kind, options)
+    return build(name, kind, options, _kinds())
+
+
+def _kinds() -> "Mapping[str, Callable[[], Kind]]":
+    """Every kind of backend: those of the runtime, and the one in which the lab's models answer."""
+    from tinyllm.backends import KINDS
+
+    def checkpoint() -> "Kind":
+        from tinyllm.cli.checkpoint import Checkpoint, Options
+
+        return Options, Checkpoint
+
+    return {**KINDS, "checkpoint": checkpoint}
 
 
 def _beside(folder: Path, adapter: JSON) -> JSON:

@@ -24,7 +24,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # but line ends and tabs
 def checked(request: Request) -> Request:
     """The request with seed and clock set and its text free of control characters.
 
-    Raises RequestError for an empty question and an impossible clock or quality, RequestTooLarge for a
+    Raises RequestError for an empty question and an impossible clock or dial, RequestTooLarge for a
     question beyond MAX_CHARACTERS.
     """
     size = sum(len(message.content) for message in request.messages)
@@ -43,6 +43,9 @@ def checked(request: Request) -> Request:
         raise RequestError(f"the clock {clock!r} is no time", hint="give Unix time, in the years 1 to 9999")
     if request.quality is not None and not 0 <= request.quality <= 1:
         raise RequestError(f"the quality {request.quality!r} is no quality", hint="give one from 0 to 1")
+    if request.right is not None and not 0 < request.right < 1:
+        hint = "give one between 0 and 1: 0.9 for nine in ten"
+        raise RequestError(f"the share {request.right!r} is no share of right answers", hint=hint)
     return request
 
 

@@ -21,6 +21,7 @@ from tinyllm.errors import BudgetExceeded, RequestError, StoreError, TinyLLMErro
 from tinyllm.events import Event, Kind
 from tinyllm.graph import Gate, Graph, dump, nearest
 from tinyllm.protocols import Candidate, Fact, Outcome, Parts, Resolve, Store, Ticket, ToolContext
+from tinyllm.routing.worth import wanted
 from tinyllm.types import JSON, Budget, Cost, Reply, Request, Status
 
 T = TypeVar("T", int, float)
@@ -135,6 +136,7 @@ class Run:
         self.pace = pace
         usual = pace.dial if pace else plan.graph.quality
         self.quality = usual if request.quality is None else request.quality
+        self.right = wanted(request.right, request.quality, plan.graph.right)
         self.text = request.text
         self.facts: tuple[Fact, ...] = ()
         self.notes: list[str] = []

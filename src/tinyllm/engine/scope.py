@@ -31,6 +31,7 @@ class NodeScope:
         self.context = context
         self.request = run.request
         self.quality = run.quality
+        self.right = run.right
         self.pace: Mapping[str, JSON] = run.pace.told() if run.pace else {}
         self.thrifty = run.pace is not None and run.pace.thrifty
         self.text = run.text

@@ -20,6 +20,7 @@ class _Open:
     facts: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
+    right: float | None = None
 
 
 def fold(events: Iterable[Event]) -> Trace:
@@ -42,6 +43,7 @@ def fold(events: Iterable[Event]) -> Trace:
                 open_[node].before = dict(data.get("before", {}))
                 open_[node].scores = dict(data.get("scores", {}))
                 open_[node].pace = dict(data.get("pace", {}))
+                open_[node].right = data.get("right")
                 open_[node].facts = tuple(data.get("facts", ()))
             case "tool_called" if node in open_:
                 open_[node].tools.append(_tool_run(data))
@@ -91,6 +93,7 @@ def _close(
         fault=fault,
         scores=part.scores,
         pace=part.pace,
+        right=part.right,
     )
 
 

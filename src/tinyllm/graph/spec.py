@@ -277,8 +277,9 @@ class Graph(Spec):
 
     `tools` maps a name to a Python function `module:function` or a tool `mcp:SERVER/TOOL`; shipped tools need no
     entry. `quality` is the dial between cheapness (0) and quality (1) of requests that do not set it; a `pace` sets
-    it in its place by what is left of a period's budget. `human` names the node that takes what nothing else could
-    answer. Nodes in `protected` cannot be removed by an edit.
+    it in its place by what is left of a period's budget. Where a share `right` of right answers is given, routers
+    reach that instead, at the least price and as long as a pace allows it. `human` names the node that takes what
+    nothing else could answer. Nodes in `protected` cannot be removed by an edit.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -291,6 +292,7 @@ class Graph(Spec):
     pace: Pace | None = None
     learning: Learning = Field(default_factory=Learning)
     quality: float = Field(default=0.5, ge=0, le=1)
+    right: float | None = Field(default=None, gt=0, lt=1)
     nodes: Mapping[Name, NodeSpec] = Field(min_length=1, max_length=10_000)
     human: Name | None = None
     protected: tuple[Name, ...] = ()

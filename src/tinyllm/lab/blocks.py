@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyllm.lab.mixers import MIXERS, Here, Mixed, State, weight_macs
+from tinyllm.lab.mixers import MIXERS, Here, Mixed, State, weight_bytes, weight_macs
 
 
 class RMSNorm(nn.Module):
@@ -81,11 +81,18 @@ class Block(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
-        """`x` (B, T, C) after the `past`; returns (B, T, C), the state that the next call needs, and the cost."""
-        mixed = self.mixer(self.mixer_norm(x), here, past)
-        x = x + self._drop(mixed.y)
-        macs = mixed.macs + weight_macs(self.ffn, x.shape[0] * x.shape[1])
-        return mixed._replace(y=x + self._drop(self.ffn(self.ffn_norm(x))), macs=macs)
+        """`x` (B, T, C) after the `past`; returns (B, T, C), the state that the next call needs, and the cost.
+
+        Positions that `here` does not want keep their vector, and spare the FFN and most of attention.
+        """
+        mixed, on = self.mixer(self.mixer_norm(x), here, past), here.on
+        wanted = here.wanted(x)
+        if not wanted:
+            return mixed._replace(y=x, unread=mixed.unread + weight_bytes(self.ffn, self.ffn_norm))
+        rows = x + self._drop(mixed.y) if on is None else x[on] + self._drop(mixed.y[on])  # (N, C)
+        rows = rows + self._drop(self.ffn(self.ffn_norm(rows)))
+        macs = mixed.macs + weight_macs(self.ffn, wanted)
+        return mixed._replace(y=rows if on is None else x.index_put((on,), rows), macs=macs)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x

@@ -106,7 +106,7 @@ def write_lora(model: Model, path: Path, precision: Precision = "f16", name: str
     writer.add_name(name)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, scale * rank)
-    for slot, layer in enumerate(model.plan.order):
+    for slot, layer in enumerate(_order(model)):
         for ours, theirs, _ in _IN_BLOCK:
             module = adapter.get(f"blocks.{layer}.{ours}")
             if module is None:
@@ -196,11 +196,18 @@ def _named(model: Model) -> Iterator[tuple[str, str, str, Tensor]]:
     for ours, llamacpp, transformers in _OUTSIDE:
         if not (ours == "head" and model.config.tied):
             yield ours, llamacpp, transformers, model.get_parameter(f"{ours}.weight")
-    for slot, layer in enumerate(model.plan.order):
+    for slot, layer in enumerate(_order(model)):
         block = model.blocks[layer]
         for ours, llamacpp, transformers in _IN_BLOCK:
             weight = block.get_parameter(f"{ours}.weight")
             yield ours, f"blk.{slot}.{llamacpp}", f"model.layers.{slot}.{transformers}", weight
+
+
+def _order(model: Model) -> tuple[int, ...]:
+    """The layers slot by slot."""
+    if model.plan.options:
+        raise ValueError(f"a file cannot leave it open which layers run, as plan '{model.plan}' does")
+    return model.plan.order
 
 
 def _halves(weight: Tensor, dim: int) -> Tensor:

@@ -1,13 +1,13 @@
 """Decoding with a cache, many prompts at once, greedy or sampled; it knows nothing about text."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tinyllm.lab.model import Cache, Model
+from tinyllm.lab.model import Cache, Cost, Model
 from tinyllm.lab.plan import Plan
 
 Choose = Callable[[Tensor], Tensor]  # logits (N, vocab) to ids (N, 1)
@@ -103,3 +103,37 @@ def generate(
             if all(ended):
                 break
     return answers
+
+
+@dataclass(frozen=True)
+class Step:
+    """One token that was written: its natural log-probability among all tokens, and what the pass cost."""
+
+    id: int
+    logprob: float
+    cost: Cost
+
+
+@torch.inference_mode()
+def write(
+    model: Model, ids: Sequence[int], choose: Choose, plan: Plan | None = None, slide: bool = False
+) -> Iterator[Step]:
+    """Yield what goes on from `ids`, token by token: until the context is full, or without end where texts `slide`.
+
+    Then the model goes on from the last half of a context whenever one is full.
+    """
+    context, device, text = model.config.context, model.embed.weight.device, list(ids)
+    half = max(1, context // 2)
+    while True:
+        cache, new = Cache(), text[-half:] if slide and len(text) >= context else text[:]
+        while cache.length + len(new) <= context:
+            read = torch.tensor([new], device=device)  # (1, T)
+            last = torch.zeros_like(read, dtype=torch.bool)
+            last[:, -1] = True
+            logits, trace = model(read, cache=cache, plan=plan, at=last)  # (1, vocab)
+            id = int(choose(logits))
+            yield Step(id, float(logits[0].log_softmax(-1)[id]), trace.cost)
+            text.append(id)
+            new = [id]
+        if not slide:
+            return

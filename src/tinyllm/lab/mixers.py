@@ -23,7 +23,8 @@ class Here:
     """Where a mixer is at work: the new `positions` (T,), and the `memory` (B, M, C) that cross-attention reads.
 
     `scores` (B, H, T, S) are added to those of self-attention. `watch` asks for attention weights, which the
-    fused kernel does not give: they are computed beside it.
+    fused kernel does not give: they are computed beside it. `on` (B, T), boolean, are the positions that want an
+    answer (None: all); of the others only what is remembered counts, made of the vector that they have.
     """
 
     positions: Tensor
@@ -31,6 +32,11 @@ class Here:
     scores: Tensor | None = None
     memory: Tensor | None = None
     watch: bool = False
+    on: Tensor | None = None
+
+    def wanted(self, x: Tensor) -> int:
+        """At how many positions of `x` (B, T, C) an answer is wanted."""
+        return x.shape[0] * x.shape[1] if self.on is None else int(self.on.sum())
 
 
 class Mixed(NamedTuple):
@@ -38,11 +44,22 @@ class Mixed(NamedTuple):
     state: State
     macs: int
     weights: Tensor | None = None  # (B, H, T, S), rows sum to one
+    unread: int = 0  # bytes of weights that were not needed
 
 
 def weight_macs(module: nn.Module, rows: int) -> int:
     """Multiply-accumulates of every projection in `module`, each applied to `rows` vectors."""
     return rows * sum(weight.numel() for weight in module.parameters() if weight.ndim == 2)
+
+
+def weight_bytes(*modules: nn.Module) -> int:
+    """The size of all weights of `modules`."""
+    return sum(weight.nbytes for module in modules for weight in module.parameters())
+
+
+def _at(on: Tensor | None, layer: nn.Linear, x: Tensor) -> Tensor:
+    """`layer`, which keeps the width, of `x` (B, T, C) at the positions `on`; elsewhere zeros."""
+    return layer(x) if on is None else torch.zeros_like(x).index_put((on,), layer(x[on]))
 
 
 class Attention(nn.Module):
@@ -63,15 +80,24 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, here: Here, past: State | None) -> Mixed:
         B, T, _ = x.shape
-        q = self.q(x).view(B, T, self.heads, self.dim)
         k = self.k(x).view(B, T, self.groups, self.dim)
         v = self.v(x).view(B, T, self.groups, self.dim).transpose(1, 2)  # (B, G, T, D)
         if here.rope is not None:
-            q, k = here.rope(q, here.positions), here.rope(k, here.positions)
-        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, D), (B, G, T, D)
+            k = here.rope(k, here.positions)
+        k = k.transpose(1, 2)  # (B, G, T, D)
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)  # (B, G, S, D)
         S = k.shape[2]
+        # As many keys as the next position can see besides itself; `window` 1 needs none.
+        keep = S if self.window is None else min(S, self.window - 1)
+        state = k[:, :, S - keep :], v[:, :, S - keep :]
+        macs, wanted = B * T * (weight_macs(self.k, 1) + weight_macs(self.v, 1)), here.wanted(x)
+        if not wanted:
+            return Mixed(torch.zeros_like(x), state, macs, unread=weight_bytes(self.q, self.o))
+        q = _at(here.on, self.q, x).view(B, T, self.heads, self.dim)
+        if here.rope is not None:
+            q = here.rope(q, here.positions)
+        q = q.transpose(1, 2)  # (B, H, T, D)
         plain = past is None and self.causal and self.window is None and here.scores is None
         mask = None if plain or (T == 1 and here.scores is None) else self._mask(here, S)
         y = F.scaled_dot_product_attention(
@@ -80,11 +106,9 @@ class Attention(nn.Module):
         weights = None
         if here.watch:
             weights = _weights(q, k, self._mask(here, S))
-        macs = weight_macs(self, B * T) + 2 * B * self.heads * self.dim * T * S  # masked pairs count as well
-        # As many keys as the next position can see besides itself; `window` 1 needs none.
-        keep = S if self.window is None else min(S, self.window - 1)
-        state = k[:, :, S - keep :], v[:, :, S - keep :]
-        return Mixed(self.o(y.transpose(1, 2).reshape(B, T, -1)), state, macs, weights)
+        macs += wanted * (weight_macs(self.q, 1) + weight_macs(self.o, 1))
+        macs += 2 * B * self.heads * self.dim * T * S  # pairs that are masked or not wanted count as well
+        return Mixed(_at(here.on, self.o, y.transpose(1, 2).reshape(B, T, -1)), state, macs, weights)
 
     def _sees(self, positions: Tensor, S: int) -> Tensor:
         """Which of the S latest positions each of `positions` (T,) may look at: (T, S), boolean."""

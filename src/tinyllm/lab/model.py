@@ -4,15 +4,16 @@ With the plain config it is a Llama (Touvron et al. 2023); other mixers make it 
 encoder or a decoder. It knows nothing about text (ids in, logits out), about training or about files.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from tinyllm.lab.blocks import FFNS, NORMS, Block
-from tinyllm.lab.mixers import MIXERS, Here, Recurrent, State, weight_macs
-from tinyllm.lab.plan import Plan
+from tinyllm.lab.mixers import MIXERS, Here, Recurrent, State, weight_bytes, weight_macs
+from tinyllm.lab.plan import Option, Plan
 from tinyllm.lab.position import POSITIONS, Position
 from tinyllm.lab.slots import LATENT, PAUSE, Slots
 
@@ -104,11 +105,13 @@ class Cost:
 @dataclass(frozen=True)
 class Route:
     """What happened in one slot of the plan: the stored layer that ran, and, where the pass was watched, its
-    output (B, T, C) and the attention weights (B, H, T, S) of a mixer that has them."""
+    output (B, T, C) and the attention weights (B, H, T, S) of a mixer that has them. `ran` (B, T), boolean, tells
+    which positions an option of the plan ran for; None: all."""
 
     layer: int
     output: Tensor | None = None
     weights: Tensor | None = None
+    ran: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,8 @@ class Model(nn.Module):
         x, trace = self.hidden(ids, cache, plan, memory, watch)
         x = self.norm(x if at is None else x[at])  # (B, T, C) or (N, C)
         rows = x.numel() // self.config.width
-        return self.head(x), Trace(trace.cost + _price(self.head, weight_macs(self.head, rows)), trace.routes)
+        cost = Cost(weight_macs(self.head, rows), weight_bytes(self.head))
+        return self.head(x), Trace(trace.cost + cost, trace.routes)
 
     def hidden(
         self,
@@ -217,13 +221,23 @@ class Model(nn.Module):
             positions = torch.arange(past, cache.length, device=x.device)
             scores = self.position.scores(cast(Tensor, cache.tokens), past)
             here = Here(positions, self.position.rope, scores, memory, watch)
-            states = list[State]()
+            states, inputs, wants = list[State](), list[Tensor](), dict[Option, Tensor]()
             for slot, layer in enumerate(plan.order):
+                inputs.append(x)
+                on = None  # the positions (B, T) that this slot is for
+                for option in plan.options:
+                    if option.start == slot:
+                        wants[option] = _unsettled(inputs, option)
+                    if option.start <= slot < option.end:
+                        on = wants[option] if on is None else on & wants[option]
                 block = cast(Block, self.blocks[layer])
-                x, state, macs, weights = block(x, here, cache.states[slot] if past else None)
-                states.append(state)
-                cost += _price(block, macs)
-                routes.append(Route(layer, x if watch else None, weights))
+                # Where all go on, it is the plain model, to the bit.
+                some = here if on is None or on.all() else replace(here, on=on)
+                made = block(x, some, cache.states[slot] if past else None)
+                x = made.y
+                states.append(made.state)
+                cost += Cost(made.macs, weight_bytes(block) - made.unread)
+                routes.append(Route(layer, x if watch else None, made.weights, on))
             cache.plan, cache.states, cache.last = plan, states, x[:, -1]
             parts.append(x)
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0], Trace(cost, tuple(routes))
@@ -252,6 +266,9 @@ class Model(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
 
-def _price(module: nn.Module, macs: int) -> Cost:
-    """The cost of one use of `module`, which reads all its weights."""
-    return Cost(macs, sum(weight.nbytes for weight in module.parameters()))
+def _unsettled(inputs: Sequence[Tensor], option: Option) -> Tensor:
+    """Which positions (B, T) the slots before `option` still changed; `inputs` (B, T, C) are those of each slot."""
+    now, before = inputs[option.start], inputs[option.before]
+    if option.start == 0:
+        return torch.ones(now.shape[:-1], dtype=torch.bool, device=now.device)
+    return (now - before).norm(dim=-1) >= option.tolerance * now.norm(dim=-1)

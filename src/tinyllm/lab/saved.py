@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from tinyllm.errors import ModelFileError, NotFound
 from tinyllm.lab import checkpoint
-from tinyllm.lab.generate import Sampling, generate
+from tinyllm.lab.generate import Sampling, write
 from tinyllm.lab.letters import Letters
 from tinyllm.lab.model import Config, Model
 
@@ -26,16 +27,10 @@ class Writer:
 
     def write(self, text: str, length: int, sampling: Sampling) -> Iterator[str]:
         """At most `length` letters that go on from `text`; of a long text the model sees the last half context."""
-        ids, choose = self.ids(text), sampling.chooser()
-        half = max(1, self.model.config.context // 2)
-        while length > 0:
-            seen = ids[-half:] if len(ids) >= self.model.config.context else ids
-            room = min(length, self.model.config.context - len(seen) + 1)
-            (more,) = generate(self.model, [seen], room, self.stop, None, choose)
-            yield self.letters.decode(more)
-            if len(more) < room:  # it came to an end
+        for step in islice(write(self.model, self.ids(text), sampling.chooser(), slide=True), length):
+            if step.id == self.stop:
                 return
-            ids, length = ids + more, length - len(more)
+            yield self.letters.decode([step.id])
 
 
 def save(path: Path, config: Config, letters: Letters, stop: int | None) -> None:

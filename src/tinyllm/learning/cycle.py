@@ -299,7 +299,8 @@ class Learner:
         found = await tryout.rivals(proposals, select, before, faults)
         # Select is too small to say what a slice loses: that is for confirm to tell.
         rules = replace(rules_for(self.base, select, before), protected={})
-        won, rules = self._contest(found, proposals, await self._ledger(), rules)
+        pairs = len({item.group for item in among(items, self.base.name, "confirm")})
+        won, rules = self._contest(found, proposals, await self._ledger(), rules, pairs)
         if won.winner is None and not won.missing and not any(one.tally.flips for one in found.values()):
             won = replace(won, reason=f"{won.reason}; {UNSEEN}")
         if won.winner is None or dry:
@@ -314,15 +315,16 @@ class Learner:
         proposals: Mapping[str, Proposal],
         ledger: Ledger,
         rules: Rules,
+        pairs: int,
     ) -> tuple[Contest, Rules]:
         """Who wins select, and under which rules: one that is right more often or, where none is, one that saves."""
         better = {name: one for name, one in found.items() if not proposals[name].saves}
         cheaper = {name: one for name, one in found.items() if proposals[name].saves}
-        won = contest(better, ledger, rules)
+        won = contest(better, ledger, rules, pairs)
         if won.winner is not None or not cheaper:
             return won, rules
         rules = replace(rules, margin=self.base.learning.gain)
-        saving = contest(cheaper, ledger, rules)
+        saving = contest(cheaper, ledger, rules, pairs)
         reason = "; ".join(one.reason for one in (won, saving)) if better else saving.reason
         evidence = {**won.evidence, **saving.evidence}
         return replace(

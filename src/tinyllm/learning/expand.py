@@ -7,7 +7,7 @@ The way there was stays a choice, and takes over what a new specialist refuses. 
 kinds whose calls use the same tool share it (on held-out phrasing that is better than one for each operation),
 and it rehearses what day one knows of that tool where a rehearsal is given. Nodes that were not grown stay as they
 are, bit for bit. The specialists of other tools are trained anew, since what they answered meanwhile shows more
-ways to ask; a rival that leaves them alone stands beside.
+ways to ask; rivals that leave them alone stand beside.
 """
 
 from collections import Counter, defaultdict
@@ -24,6 +24,7 @@ from tinyllm.learning.search import Target, find_calls
 from tinyllm.learning.specialist import Example, Trained, train_reader, train_router
 from tinyllm.protocols import Tool
 from tinyllm.slots import REFUSE, Ops, Slots, fill, find, legal_calls
+from tinyllm.types import Cost
 
 GROWN = "grown"
 BEFORE = "as-before"
@@ -35,8 +36,8 @@ Rehearsal = Callable[[], Sequence[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Proposes specialists for all that fails, with the old ones trained anew, and as a rival the one for what
-    fails most, with the old ones as they are.
+    """Proposes specialists for all that fails, with the old ones trained anew, and as rivals the same with the old
+    ones as they are, and the one for what fails most.
 
     `ops` are the operations that readers may learn, of these `tools`. A `rehearsal` pays where new specialists
     read better than the readers of day one.
@@ -55,8 +56,14 @@ class Expansion:
             new[self.ops[target.op].tool].append(target)
         # What fails of other kinds is not worth a specialist, but one learns from it; not from one user's word.
         many = Counter({tool: sum(t.item.trace.run_id in worth for t in own) for tool, own in new.items()})
-        wanted = [tool for tool, count in many.most_common() if count >= FEWEST]
-        if not wanted or len(successors(findings.head.nodes[findings.head.entry])) != 1:
+        head = findings.head
+        wanted = [
+            tool
+            for tool, count in many.most_common()
+            # One that is there learned from more than these.
+            if count >= (head.learning.failures if _name(tool) in head.nodes else FEWEST)
+        ]
+        if not wanted or len(successors(head.nodes[head.entry])) != 1:
             return []
         rehearsed = self.rehearsal()
         known = {self._tool(call) for _, call in rehearsed}
@@ -64,9 +71,9 @@ class Expansion:
             tool
             for tool in self.tools
             if tool not in wanted
-            and (_name(tool) in findings.head.nodes or (tool in known and len(new[tool]) >= FEWEST))
+            and (_name(tool) in head.nodes or (tool in known and len(new[tool]) >= FEWEST))
         ]
-        rivals = [[*wanted, *more], *([wanted[:1]] if len(wanted) + len(more) > 1 else [])]
+        rivals = {tuple(tools): None for tools in ([*wanted, *more], wanted, wanted[:1])}
         return [self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed) for tools in rivals]
 
     def _grown(
@@ -115,7 +122,7 @@ class Expansion:
             ),
             put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
             files={one.sha256: one.data for one in trained.values()},
-            macs=sum(one.macs for one in trained.values()),
+            cost=Cost(macs=sum(one.macs for one in trained.values())),
         )
 
     def _known(

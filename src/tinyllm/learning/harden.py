@@ -26,6 +26,7 @@ from tinyllm.learning.search import Target, find_calls
 from tinyllm.learning.specialist import train_router
 from tinyllm.protocols import Tool
 from tinyllm.slots import Ops, Slots, find, told, ungrouped
+from tinyllm.types import Cost
 
 SEEN = 12  # requests of a kind from which on it may be hardened
 NEARLY = 0.9  # of them, that one call must answer rightly
@@ -117,7 +118,7 @@ class Hardening:
                 put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
                 files={trained.sha256: trained.data},
                 saves=True,
-                macs=trained.macs,
+                cost=Cost(macs=trained.macs),
             )
         ]
 

@@ -21,6 +21,7 @@ from tinyllm.learning.proposal import READERS, Bench, Findings, Proposal
 from tinyllm.learning.specialist import train_reader, train_router
 from tinyllm.learning.tryout import AT_A_TIME, Right
 from tinyllm.slots import Ops, Slots, find
+from tinyllm.types import Cost
 
 SEEN = 20  # requests that each twin must have had
 ASKED = 25  # of them, that the other is asked
@@ -136,7 +137,7 @@ class Merging:
                 _without(head, twins.router, label, other, models),
                 files={one.sha256: one.data for one in (reader, front)},
                 saves=True,
-                macs=reader.macs + front.macs,
+                cost=Cost(macs=reader.macs + front.macs),
             )
         ]
 

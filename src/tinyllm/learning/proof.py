@@ -59,6 +59,7 @@ class Proof:
             "waiting",
             evidence={
                 "saves": proposal.saves,
+                "made": proposal.price,
                 "newest": max(item.created for item in items),
                 "select": won.evidence,
             },

@@ -5,12 +5,12 @@ Knows nothing about how proposals are made or tried.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 from tinyllm.graph import Graph
 from tinyllm.learning.items import Item
-from tinyllm.types import Request, Trace
+from tinyllm.types import JSON, Cost, Request, Trace
 
 Edit = Literal["expand", "prompt", "tool", "model", "cascade", "merge", "prune", "harden", "weights"]
 
@@ -71,7 +71,7 @@ class Findings:
 class Proposal:
     """A change of the head and why. `files` are the new model files by SHA-256; `saves` marks a change that is
     to cost less rather than to be right more often, `spare` one that may cost the same, since it takes out what
-    nothing misses; `macs` is what making it cost."""
+    nothing misses; `cost` is what making it took, of which `asked` requests that were asked another way."""
 
     edit: Edit
     node: str
@@ -80,7 +80,13 @@ class Proposal:
     files: Mapping[str, bytes] = field(default_factory=dict)
     saves: bool = False
     spare: bool = False
-    macs: int = 0
+    cost: Cost = field(default_factory=Cost)
+    asked: int = 0
+
+    @property
+    def price(self) -> dict[str, JSON]:
+        """What making it took, as plain data."""
+        return {"asked": self.asked, "cost": asdict(self.cost)}
 
 
 Proposer = Callable[[Findings], Awaitable[Sequence[Proposal]]]

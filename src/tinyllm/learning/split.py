@@ -32,10 +32,10 @@ from tinyllm.learning.proposal import READERS, Bench, Cluster, Findings, Proposa
 from tinyllm.learning.specialist import train_router
 from tinyllm.learning.tryout import Right, Tryout
 from tinyllm.slots import Slots, find
+from tinyllm.types import Cost
 
-KINDS = 4  # of a node's, those with most failures, that are looked at in a cycle
-ASKED = 20  # requests of a kind that every choice is asked, at most
-MOST = 300  # requests that are asked in all for one node
+KINDS = 8  # of a node's, those with most failures, that are looked at in a cycle
+ASKED = 2  # times that what a node answered is asked again, by all ways together
 
 Write = Callable[[str, Sequence[Cluster]], Awaitable[str | None]]
 """From a node's prompt and the kinds that it fails to a better prompt for them; None where there is none."""
@@ -63,11 +63,12 @@ class Tried(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Splits:
     """Proposes a split for each failing language model. `right` tells whether a trace answers an item; without
-    `write` only other models are tried."""
+    `write` only other models are tried. As many requests are asked as the node answered, `asked` times."""
 
     bench: Bench
     right: Right
     write: Write | None = None
+    asked: float = ASKED
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = list[Proposal]()
@@ -98,7 +99,7 @@ class Splits:
             return []  # nobody can tell what is right
         shares = [len(one.items) / len(findings.items) for one in tried]
         room = headroom([(share, one.rights) for share, one in zip(shares, tried, strict=True)])
-        if room.lower <= head.learning.gain:
+        if room.gain < head.learning.gain or room.lower <= 0:
             return []
         return _grown(findings, node, spec, tried, ways)
 
@@ -111,10 +112,10 @@ class Splits:
         ways: Sequence[Way],
     ) -> list[Tried]:
         """How every way answers a sample of each group, of which near-duplicates count once."""
-        random, size = Random(findings.seed), min(ASKED, max(2, MOST // (len(groups) * len(ways))))
-        samples = []
+        random, samples = Random(findings.seed), list[list[Item]]()
         for _, items in groups:
             unlike = list({item.group: item for item in items}.values())
+            size = max(FEWEST, round(self.asked * len(items) / max(1, len(ways) - 1)))
             samples.append(random.sample(unlike, min(size, len(unlike))))
         asked = [item for sample in samples for item in sample]
         tryout = Tryout(self.bench, self.right, lambda what, done, of: None)
@@ -166,7 +167,7 @@ def _grown(
     nodes[name] = RouterNode(kind="router", model=name, routes=routes, otherwise=routes[BEFORE].to)
     graph = _with(head, nodes, chosen, models={**head.models, name: learned("router", trained)})
     files = {trained.sha256: trained.data}
-    return [Proposal("expand", node, "; ".join(reasons), graph, files, macs=trained.macs)]
+    return [Proposal("expand", node, "; ".join(reasons), graph, files, cost=Cost(macs=trained.macs))]
 
 
 def _router_of(head: Graph, node: str) -> str:

@@ -154,7 +154,12 @@ async def _try(
         proposal.reason,
         "rejected",
         verdict.reason,
-        evidence={"taught": taught, "select": won.evidence, "confirm": verdict.evidence},
+        evidence={
+            "taught": taught,
+            "made": proposal.price,
+            "select": won.evidence,
+            "confirm": verdict.evidence,
+        },
     )
     if verdict.missing:
         trial = replace(trial, state="waiting")

@@ -6,12 +6,22 @@ engines or stores, or how a candidate was made.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from tinyllm.evidence import Ledger, Tally, Test, betting, e_value, gain_interval, mcnemar, required_pairs
+from tinyllm.evidence import (
+    Ledger,
+    Tally,
+    Test,
+    betting,
+    e_value,
+    gain_interval,
+    mcnemar,
+    power,
+    required_pairs,
+)
 from tinyllm.learning.traffic import SHARES, Outcome, Part
 
 HELD = 2  # failing examples that must be kept back, at least, from a change that a person vouches for
@@ -65,18 +75,18 @@ class Verdict:
     evidence: Mapping[str, Any]
 
 
-def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Contest:
+def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules, pairs: int | None = None) -> Contest:
     """The rival that gains most on select under the cost cap that holds for all. Of those within one standard
-    error of it (Breiman et al. 1984, Classification and Regression Trees) the cheapest wins, and where that is the
-    same to a tenth the first.
+    error of it (Breiman et al. 1984, Classification and Regression Trees) the cheapest wins; where that is the same
+    to a tenth the likeliest to be proven with the `pairs` that confirm holds, and where that is too the first.
 
     Where changes are to save, the cheapest that loses less than the margin; of equals the one that gains most.
     """
     evidence = {name: as_data(outcome) for name, outcome in rivals.items()}
-    pairs = min((outcome.tally.pairs for outcome in rivals.values()), default=0)
-    if pairs < rules.select_pairs:
-        missing = rules.select_pairs - pairs
-        return Contest(None, 0, missing, _lack("select", pairs, missing), evidence)
+    seen = min((outcome.tally.pairs for outcome in rivals.values()), default=0)
+    if seen < rules.select_pairs:
+        missing = rules.select_pairs - seen
+        return Contest(None, 0, missing, _lack("select", seen, missing), evidence)
     faults = {name: _faults(outcome, rules) for name, outcome in rivals.items()}
     for name in rivals:
         if not faults[name] and rivals[name].tally.gain <= -rules.margin:
@@ -85,26 +95,41 @@ def contest(rivals: Mapping[str, Outcome], ledger: Ledger, rules: Rules) -> Cont
     if not able:
         reason = ". ".join(f"{name}: {'; '.join(found)}" for name, found in faults.items())
         return Contest(None, 0, 0, f"nothing is worth a proof. {reason}", evidence)
-    winner = (_cheapest if rules.margin else _best)({name: rivals[name] for name in able})
+    level = ledger.next_level
+
+    def chance(name: str) -> float:
+        """Of being proven, for all that select can tell."""
+        return (
+            1.0 if pairs is None else power(_one_look(rules), pairs, *_expected(rivals[name], rules), level)
+        )
+
+    found = {name: rivals[name] for name in able}
+    winner = _cheapest(found) if rules.margin else _best(found, chance)
     tally = rivals[winner].tally
-    # A large gain needs few pairs. The winner's own figure is a little flattered by having won; what that costs
-    # is power, not honesty, and waiting for the lower end of its interval would cost more.
-    gain = max(0.0 if rules.margin else rules.gain, tally.gain)
-    flips = max(tally.flips, gain, 1 / tally.pairs)
-    needed = required_pairs(_one_look(rules), gain, flips, ledger.next_level, rules.power)
+    needed = required_pairs(_one_look(rules), *_expected(rivals[winner], rules), level, rules.power)
     return Contest(winner, needed, 0, f"{winner} wins on select: {tally}", evidence)
+
+
+def _expected(outcome: Outcome, rules: Rules) -> tuple[float, float]:
+    """The gain and the flips that confirm may show, as select tells them.
+
+    A large gain needs few pairs. The winner's own figure is a little flattered by having won; what that costs is
+    power, not honesty, and waiting for the lower end of its interval would cost more.
+    """
+    gain = max(0.0 if rules.margin else rules.gain, outcome.tally.gain)
+    return gain, max(outcome.tally.flips, gain, 1 / outcome.tally.pairs)
 
 
 def _cheapest(able: Mapping[str, Outcome]) -> str:
     return min(able, key=lambda name: (able[name].cost_after, -able[name].tally.gain))
 
 
-def _best(able: Mapping[str, Outcome]) -> str:
+def _best(able: Mapping[str, Outcome], chance: Callable[[str], float]) -> str:
     most = max((outcome.tally for outcome in able.values()), key=lambda tally: tally.gain)
     error = math.sqrt((most.flips - most.gain**2) / most.pairs)
     equals = {name: one.cost_after for name, one in able.items() if one.tally.gain >= most.gain - error}
     least = min(equals.values()) or 1.0
-    return min(equals, key=lambda name: round(equals[name] / least, 1))
+    return min(equals, key=lambda name: (round(equals[name] / least, 1), -round(chance(name), 1)))
 
 
 def _one_look(rules: Rules) -> Test:

@@ -39,7 +39,7 @@ def unwon(
         one.reason,
         "waiting" if lost.missing else "rejected",
         lost.reason,
-        evidence={"select": lost.evidence, "faults": list(faults)},
+        evidence={"made": one.price, "select": lost.evidence, "faults": list(faults)},
     )
 
 

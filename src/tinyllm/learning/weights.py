@@ -20,8 +20,8 @@ from tinyllm.learning.items import Item
 from tinyllm.learning.proposal import Bench, Findings, Proposal
 from tinyllm.learning.tryout import AT_A_TIME, Right
 from tinyllm.routing.cells import Cells
-from tinyllm.routing.worth import best, nudged, scores
-from tinyllm.types import Span, Trace
+from tinyllm.routing.worth import Dial, Routes, able, nudged, wanted
+from tinyllm.types import Cost, Request, Span, Trace
 
 MONTH = 30 * 86400.0  # seconds after which an outcome counts half
 MOST = 300  # requests that are asked again in a cycle
@@ -58,18 +58,20 @@ class Weights:
         seen = [one for item in items for one in _outcomes(head, item, item.trace, item.passed, priced)]
         asked = await self._ask(head, items, findings.seed)
         for item, node, trace, right in asked:
-            seen += [one for one in _outcomes(head, item, trace, right, priced) if one.router == node]
-        macs = sum(trace.cost.macs for _, _, trace, _ in asked)
+            if right is not None:
+                seen += [one for one in _outcomes(head, item, trace, right, priced) if one.router == node]
         made: list[Proposal] = []
         for node, worth in _worths(head, seen).items():
             outcomes = [(one.text, one.label, one.right) for one in seen if one.router == node]
-            made += _proposal(head, node, worth, fit(outcomes, list(worth)), items, macs)
+            costs = [trace.cost for _, asked_of, trace, _ in asked if asked_of == node]
+            made += _proposal(head, node, worth, fit(outcomes, list(worth)), items, costs)
         return made
 
     async def _ask(
         self, head: Graph, items: Sequence[Item], seed: int
-    ) -> list[tuple[Item, str, Trace, bool]]:
-        """Some of the requests sent another way that was possible: by which router, and whether that was right."""
+    ) -> list[tuple[Item, str, Trace, bool | None]]:
+        """Some of the requests sent another way that was possible: by which router, and whether that was right, where
+        somebody can tell."""
         ways = [
             (item, span.node, label)
             for item in items
@@ -78,16 +80,14 @@ class Weights:
             if label != span.choice and p >= _router(head, span.node).alternatives
         ]
         Random(seed).shuffle(ways)
-        waiting, done = iter(enumerate(ways[: self.most])), dict[int, tuple[Item, str, Trace, bool]]()
+        waiting, done = iter(enumerate(ways[: self.most])), dict[int, tuple[Item, str, Trace, bool | None]]()
 
         async with self.bench.open(head, {}) as ask:
 
             async def work() -> None:
                 for number, (item, node, label) in waiting:
                     trace = await ask(replace(item.request, forced={**item.request.forced, node: label}))
-                    right = await self.right(item, trace)
-                    if right is not None:
-                        done[number] = item, node, trace, right
+                    done[number] = item, node, trace, await self.right(item, trace)
 
             await asyncio.gather(*(work() for _ in range(AT_A_TIME)))
         return [done[number] for number in sorted(done)]
@@ -99,26 +99,26 @@ def _proposal(
     worth: Mapping[str, Worth],
     fitted: Fitted | None,
     items: Sequence[Item],
-    macs: int,
+    costs: Sequence[Cost],
 ) -> Iterator[Proposal]:
     """The router with these numbers, and maybe with a model of what they are for one text, if a trial could
-    prove it."""
+    prove it. `costs` are those of the requests that were asked another way for them."""
     saved, gained = _effect(head, node, worth, fitted.told if fitted else {}, items)
     if gained < head.learning.gain and (saved <= 0 or gained <= -head.learning.gain):
         return
     update: dict[str, object] = {"worth": worth, "by_text": None}
     name = f"{node[: 64 - len(NAME)]}{NAME}"
     models = {other: model for other, model in head.models.items() if other != name}
-    files, reason = dict[str, bytes](), _reason(node, worth)
+    files, reason, cost = dict[str, bytes](), _reason(node, worth), sum(costs, Cost())
     if fitted is not None:
         update["by_text"] = name
         models[name] = Model(backend="learned", model=f"bytext-{fitted.sha256}", parameters=fitted.parameters)
         files[fitted.sha256] = fitted.data
         reason += "; a model learned from these outcomes tells more of each text"
-        macs += fitted.macs
+        cost += Cost(macs=fitted.macs)
     graph = put_nodes(head, {node: head.nodes[node].model_copy(update=update)}, models=models)
     saves = gained < head.learning.gain
-    yield Proposal("weights", node, reason, graph, files, saves=saves, macs=macs)
+    yield Proposal("weights", node, reason, graph, files, saves=saves, cost=cost, asked=len(costs))
 
 
 def _choices(head: Graph, trace: Trace) -> Iterator[Span]:
@@ -192,21 +192,28 @@ def _effect(
 ) -> tuple[float, float]:
     """What the router would save with these numbers, and the share of answers that would turn right, as they say."""
     spec = _router(head, node)
-    always = {label: one.right for label, one in worth.items()}
     costs = {label: one.cost for label, one in worth.items()}
     saved = gained = 0.0
     for item in items:
         span = next((span for span in _choices(head, item.trace) if span.node == node), None)
         if span is None or node in item.request.forced or not span.probabilities.keys() <= worth.keys():
             continue
-        quality = head.quality if item.request.quality is None else item.request.quality
+        dial, by = _dial(head, item.request), told.get(item.trace.question, {})
+        counted = {label: dial.counted(one.right, one.seen) for label, one in worth.items()}
         odds, old = span.probabilities, str(span.choice)
-        right = nudged(always, told.get(item.trace.question, {}))
         likeliest = max(odds, key=lambda label: odds[label])
-        new = best(scores(odds, right, costs, quality), odds, likeliest, spec.alternatives)
+        ways = able(odds, likeliest, spec.alternatives)
+        new, _ = dial.take(Routes(odds, nudged(counted, by), costs), ways)
+        right = nudged({label: one.right for label, one in worth.items()}, by)
         saved += costs[old] - costs[new]
         gained += right[new] - right[old]
     return saved, gained / max(1, len(items))
+
+
+def _dial(head: Graph, request: Request) -> Dial:
+    """As a run of the request would have it, but for a pace: changes are tried without one."""
+    quality = head.quality if request.quality is None else request.quality
+    return Dial(quality, wanted(request.right, request.quality, head.right))
 
 
 def _router(head: Graph, node: str) -> RouterNode:

@@ -13,7 +13,7 @@ from tinyllm.errors import BadReply, RequestError
 from tinyllm.graph import Graph, RouterNode
 from tinyllm.nodes.facts import swayed
 from tinyllm.protocols import Backend, Choice, Loadable, Outcome, Parts, Router, Scope
-from tinyllm.routing.worth import best, nudged, scores
+from tinyllm.routing.worth import Dial, Routes, able, nudged
 from tinyllm.types import JSON, Message, Prompt, Sampling
 
 INSTRUCTION = """You route questions to specialists. Answer with JSON: {"route": "<name>"}.
@@ -28,7 +28,6 @@ class Routing:
         self.name = name
         self.spec = cast(RouterNode, graph.nodes[name])
         self.about = {label: route.when for label, route in self.spec.routes.items()}
-        self.right = {label: worth.right for label, worth in self.spec.worth.items()}
         self.costs = {label: worth.cost for label, worth in self.spec.worth.items()}
         self.router: Router | None = parts.routers.get(self.spec.model)
         self.backend = parts.backends.get(self.spec.model)
@@ -75,15 +74,21 @@ class Routing:
         if not speaks and not priced:
             return first, odds, {}
 
-        right = self._right(scope) if priced else {}
+        dial = Dial(scope.quality, None if scope.thrifty else scope.right)
+        right = self._right(dial, scope) if priced else {}
         loads = {label: price for label, one in self.loadable.items() if (price := one.load_price())}
 
         def take(odds: Mapping[str, float]) -> tuple[str, Mapping[str, float]]:
-            scored = self._scored(odds, right, loads, scope) if priced else odds
-            return best(scored, odds, first, self.spec.alternatives), scored
+            ways = able(odds, first, self.spec.alternatives)
+            if priced and not scope.thrifty:
+                return dial.take(Routes(odds, right, self.costs, loads), ways)
+            scored = {label: -self.costs[label] for label in odds} if priced else odds
+            return max(ways, key=lambda label: scored[label]), scored
 
         label, scored = take(odds)
         why: dict[str, JSON] = {"scores": scored} if priced else {}
+        if priced and dial.right is not None:
+            why["right"] = dial.right
         if priced and loads:
             why["loads"] = loads
         if priced and scope.pace:
@@ -93,24 +98,14 @@ class Routing:
             why["facts"] = [id_ for id_, of in speaks.items() if label in of]
         return label, odds, why
 
-    def _scored(
-        self,
-        odds: Mapping[str, float],
-        right: Mapping[str, float],
-        loads: Mapping[str, float],
-        scope: Scope,
-    ) -> Mapping[str, float]:
-        if scope.thrifty:
-            return {label: -self.costs[label] for label in odds}
-        return scores(odds, right, self.costs, scope.quality, loads)
-
-    def _right(self, scope: Scope) -> Mapping[str, float]:
-        """The probability that each route answers the question rightly, if it fits."""
+    def _right(self, dial: Dial, scope: Scope) -> Mapping[str, float]:
+        """The share of right answers to count on from each route for the question, if it fits."""
+        right = {label: dial.counted(worth.right, worth.seen) for label, worth in self.spec.worth.items()}
         if self.by_text is None:
-            return self.right
+            return right
         told, cost = self.by_text(scope.text)
         scope.spend(str(self.spec.by_text), cost)
-        return nudged(self.right, told)
+        return nudged(right, told)
 
     async def _ask(self, scope: Scope, labels: Sequence[str]) -> Choice:
         """The choice of a language model, held to the labels by a JSON schema.

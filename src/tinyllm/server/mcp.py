@@ -42,6 +42,9 @@ class Question(Body):
     model: str = Field(default="", description="one of the networks; the default one, if left out")
     session: str | None = Field(default=None, max_length=200)
     quality: float | None = Field(default=None, ge=0, le=1, description="0 is cheapest, 1 is best")
+    right: float | None = Field(
+        default=None, gt=0, lt=1, description="the share of right answers to be reached at the least price"
+    )
 
 
 _OURS: Mapping[str, tuple[str, type[BaseModel]]] = {
@@ -99,6 +102,7 @@ class McpTools:
             tenant=caller.tenant,
             session=asked.session,
             quality=asked.quality,
+            right=asked.right,
             budget=caller.budget,
         )
         answer = of_reply(await self.service.engine.run(request))

@@ -75,6 +75,7 @@ class Extra(BaseModel):
 
     session: str | None = Field(default=None, max_length=200)
     quality: float | None = Field(default=None, ge=0, le=1)
+    right: float | None = Field(default=None, gt=0, lt=1)
     forced: dict[str, str] = Field(default_factory=dict)
     learn: bool | None = None
 
@@ -241,6 +242,7 @@ def requests_of(
         tenant=caller.tenant,
         session=wishes.tinyllm.session,
         quality=wishes.tinyllm.quality,
+        right=wishes.tinyllm.right,
         forced=wishes.tinyllm.forced,
         seed=wishes.seed,
         budget=caller.budget,

@@ -45,7 +45,17 @@ TEMPLATE = """\
 
 def asked(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of a question that waits for an answer. Its own control tokens are text like any other."""
-    return tokenizer.encode(f"{USER}{_plain(text)}{ASSISTANT}")
+    return tokenizer.encode(f"{spelled('user', text)}{ASSISTANT}")
+
+
+def spelled(role: str, text: str, sums: Sequence[str] = ()) -> str:
+    """A message of a conversation as the model reads it, with the `sums` that it asks the calculator for.
+
+    Only users, the assistant and the tool speak in what it has learned: of another role nothing is read.
+    """
+    if role == "assistant":
+        return f"{ASSISTANT}{_plain(text)}{''.join(f'{OPEN}{_plain(sum)}{CLOSE}' for sum in sums)}{END}"
+    return f"{mark}{_plain(text)}" if (mark := {"user": USER, "tool": TOOL}.get(role)) else ""
 
 
 def reply(question: Question) -> str:
