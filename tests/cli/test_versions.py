@@ -151,7 +151,8 @@ def test_a_rollback_asks_and_says_what_becomes_of_traffic(run: Run) -> None:
     assert run("ask", "hi").stdout == "forty <b>two</b>\n"
     again = run("rollback", "0", "--yes")
     assert again.exit_code == 2 and "already" in again.stderr
-    assert run("rollback", "1", "--json").exit_code == 2
+    silent = run("rollback", "1", "--json")
+    assert silent.exit_code == 2 and "--json asks nothing: say --yes too" in silent.stderr
     graph = shown(run, "history")["versions"][1]["graph"]
     made = json.loads(run("rollback", graph, "--yes", "--json", "--reason", "it was better").stdout)
     assert (made["revision"], made["edit"], made["reason"]) == (3, "rollback", "it was better")

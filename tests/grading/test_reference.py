@@ -71,10 +71,25 @@ def test_a_unit_belongs_to_its_number(answer: str, reference: str, score: float 
     assert compare(answer, reference).score == score
 
 
-def test_a_tolerance_is_relative() -> None:
-    assert compare("104", "100").score == 0.0
-    assert compare("104", "100", tolerance=0.05).score == 1.0
-    assert compare("106", "100", tolerance=0.05).score == 0.0
+@pytest.mark.parametrize(
+    ("answer", "reference", "score"),
+    [
+        ("104", "100", 0.0),
+        ("104", "100 ± 5%", 1.0),
+        ("104", "100±5 %", 1.0),
+        ("104", "100 +/- 4", 1.0),
+        ("106", "100 ± 5%", 0.0),
+        ("106", "100 ± 5", 0.0),
+        ("3 cups = 704 ml", "709.8 ml ± 1%", 1.0),
+        ("3 cups = 704 litres", "709.8 ml ± 1%", 0.0),
+        ("-0.3", "0 ± 0.5", 1.0),
+        ("0.3", "0 ± 50%", 0.0),
+        ("1,040", "1,000 ± 4%", 1.0),
+        ("about ± 5%", "about ± 5%", 1.0),  # no number to be off from: words
+    ],
+)
+def test_a_reference_says_how_far_a_number_may_be_off(answer: str, reference: str, score: float) -> None:
+    assert compare(answer, reference).score == score
 
 
 @pytest.mark.parametrize(

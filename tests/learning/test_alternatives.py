@@ -1,17 +1,20 @@
 """Proposals from parts that are there already: other models, checks with a larger one behind, pruned branches."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.learning.test_cycle import ANIMALS, WORDS
 from tests.learning.things import a_network, an_item, findings
 from tinyllm.graph import Gate, Graph, Specialist
-from tinyllm.learning.alternatives import SEEN, alternatives
+from tinyllm.learning.alternatives import SEEN, UNUSED, alternatives
 from tinyllm.learning.grant import Grants
+from tinyllm.learning.items import Item
 from tinyllm.learning.prompts import Writer
 from tinyllm.learning.proposal import Findings, Proposal
-from tinyllm.types import Completion, Prompt
+from tinyllm.types import Completion, Prompt, Span
 
 MODELS = {
     "small": {"backend": "ollama", "model": "s", "parameters": 1_000},
@@ -128,3 +131,21 @@ async def test_a_branch_with_too_little_traffic_or_under_protection_stays() -> N
     busy = [an_item(f"number {i}", passed=True, node="young") for i in range(SEEN)]
     assert await prunings(findings(grown(), *busy[1:], node="old")) == []
     assert await prunings(findings(grown(protected=["young"]), *busy, node="old")) == []
+
+
+def at_the_router(count: int, node: str = "old") -> list[Item]:
+    """So many kinds of requests, each from the router to this node."""
+    kinds = [f"where is the {word} near {animal}" for word in WORDS for animal in ANIMALS][:count]
+    items = [an_item(text, passed=True, node=node) for text in kinds]
+    router = Span("worker", "router", 0.0, 1.0)
+    return [replace(i, trace=replace(i.trace, spans=(router, *i.trace.spans))) for i in items]
+
+
+async def test_a_branch_that_nothing_takes_may_go_as_a_saving_that_costs_the_same() -> None:
+    (made,) = await prunings(Findings(grown(), at_the_router(UNUSED), []))
+    assert (made.edit, made.node, made.saves, made.spare) == ("prune", "young", True, True)
+    assert made.reason == f"of {UNUSED} kinds of requests none took young" and "young" not in made.graph.nodes
+    assert await prunings(Findings(grown(), at_the_router(UNUSED - 1), [])) == []
+    taken = [*at_the_router(UNUSED), *at_the_router(1, "young")]
+    assert await prunings(Findings(grown(), taken, [])) == []
+    assert await prunings(Findings(grown(protected=["young"]), at_the_router(UNUSED), [])) == []

@@ -1,25 +1,29 @@
 """Cycles of learning: what is proven is adopted once, what is not is kept as a trial, and what turns is taken back."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from tests.learning.things import ABench, a_network
 from tinyllm.engine import fold
 from tinyllm.errors import BackendUnreachable, ModelFileError, StoreError
+from tinyllm.evidence import Ledger
 from tinyllm.grading import correction
 from tinyllm.grading.reference import against
-from tinyllm.graph import Graph, Model, put_nodes
+from tinyllm.graph import Graph, Model, Specialist, put_nodes
+from tinyllm.learning.alternatives import alternatives
 from tinyllm.learning.cycle import Learner, Report
 from tinyllm.learning.items import Item, among, gather, turned
 from tinyllm.learning.lessons import Lesson, Lessons, study
 from tinyllm.learning.proof import ledger_of
-from tinyllm.learning.proposal import Findings, Proposal
+from tinyllm.learning.proposal import Ask, Findings, Proposal
 from tinyllm.learning.trial import Verdict
 from tinyllm.learning.versions import earlier, head_of, roll_back
-from tinyllm.protocols import Parts, Store, TrialRow, Version
+from tinyllm.protocols import Parts, RunRow, Store, TrialRow, Version
 from tinyllm.store import open_store
 from tinyllm.types import Message, Request, Trace
 
@@ -169,7 +173,58 @@ async def test_a_change_that_does_nothing_or_harm_is_not_adopted() -> None:
     report = await a_learner(store, base, swapping("same", "worse")).cycle()
     assert report.rounds[0].contest.winner is None and "gains nothing" in report.reason
     assert "--trust" not in report.reason
-    assert await versions(store) == [] and await store.trials("net") == []
+    assert await versions(store) == []
+
+
+async def test_a_contest_that_nobody_won_is_kept_and_not_held_again_on_the_same_evidence() -> None:
+    base, proposer = head(), swapping("worse", "same")
+    store = await taught(base, 200)
+    learner = a_learner(store, base, proposer)
+    first = await learner.cycle()
+    (trial,) = await store.trials("net")
+    assert (trial.state, trial.number, trial.edit, trial.reason) == (
+        "rejected",
+        None,
+        "model",
+        "same may do better",
+    )
+    assert trial.verdict == first.reason and "nothing is worth a proof" in trial.verdict
+    assert set(trial.evidence["select"]) == {"1. model worker", "2. model worker"}
+    assert ledger_of([trial]) == Ledger() and first.rounds[0].trial is not None
+    dry = await learner.cycle(dry=True)
+    again = await learner.cycle()
+    for report in (dry, again):
+        assert not report.rounds and report.reason.startswith("nothing is graded since this was tried last: ")
+        assert "nothing is worth a proof" in report.reason
+    assert len(proposer.saw) == 1, "nothing is trained for it either"
+    await taught(base, 201, store)
+    assert (await learner.cycle()).rounds and len(proposer.saw) == 2
+    assert len(await store.trials("net")) == 2
+    another = swapping("good")
+    await replace(learner, proposers=[proposer, another]).cycle()
+    assert len(await versions(store)) == 2, "who proposes more is heard"
+
+
+async def test_a_contest_in_which_something_broke_is_held_again() -> None:
+    base, proposer = head(), swapping("same")
+    store = await taught(base)
+
+    async def breaks(findings: Findings) -> list[Proposal]:
+        raise BackendUnreachable("the writer is down")
+
+    learner = a_learner(store, base, proposer, proposers=[proposer, breaks])
+    for _ in range(2):
+        assert "nothing is worth a proof" in (await learner.cycle()).reason
+    (trial,) = await store.trials("net")
+    assert "the writer is down" in trial.evidence["faults"][0] and len(proposer.saw) == 2
+
+
+async def test_a_contest_without_enough_to_select_waits() -> None:
+    base = head()
+    store = await taught(base, 90)
+    await a_learner(store, base, swapping("good")).cycle()
+    (trial,) = await store.trials("net")
+    assert (trial.state, trial.number) == ("waiting", None) and "select holds" in trial.verdict
 
 
 async def test_what_fails_only_where_changes_are_made_from_is_said_to_need_more_traffic() -> None:
@@ -237,24 +292,65 @@ class Cut(Exception):
     """The power goes."""
 
 
-async def test_a_cycle_cut_short_in_its_look_comes_to_the_same_end(monkeypatch: pytest.MonkeyPatch) -> None:
+class Cutting:
+    """A store in which the power goes at the `at`th write, just `before` it or just after."""
+
+    def __init__(self, store: Store, at: int, before: bool) -> None:
+        self.store, self.left, self.before = store, at, before
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self.store, name)
+        if name not in WRITES:
+            return method
+
+        async def write(*args: object, **more: object) -> object:
+            self.left -= 1
+            if self.left == 0 and self.before:
+                raise Cut
+            done = await method(*args, **more)
+            if self.left == 0:
+                raise Cut
+            return done
+
+        return write
+
+
+WRITES = ("append", "grade", "promote", "put_trial", "save_graph")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("models", [("good",), ("same", "worse")], ids=["adopted", "unwon"])
+async def test_a_cycle_cut_short_at_any_write_comes_to_the_same_end(
+    models: tuple[str, ...], before: bool
+) -> None:
+    async def end(store: Store) -> tuple[object, ...]:
+        made = [(v.revision, v.graph, v.edit, v.trial) for v in await versions(store)]
+        trials = [(t.id, t.state, t.number) for t in await store.trials("net")]
+        return (await head_of(store, base)).graph.id, made, trials, ledger_of(await store.trials("net"))
+
     base = head()
-    whole, cut = await taught(base), await taught(base)
-    await a_learner(whole, base, swapping("good")).cycle()
-    promote = cut.promote
+    whole = await taught(base, 200)
+    counting: Any = Cutting(whole, 0, before)
+    await a_learner(counting, base, swapping(*models)).cycle()
+    writes, expected = -counting.left, await end(whole)
+    assert writes == (5 if models == ("good",) else 1)
+    for at in range(1, writes + 1):
+        store = await copied(whole, base)
+        cut: Any = Cutting(store, at, before)
+        with pytest.raises(Cut):
+            await a_learner(cut, base, swapping(*models)).cycle()
+        await a_learner(store, base, swapping(*models)).cycle()
+        assert await end(store) == expected, f"write {at} of {writes}"
 
-    async def power_goes(*args: object, **more: object) -> None:
-        raise Cut
 
-    monkeypatch.setattr(cut, "promote", power_goes)
-    with pytest.raises(Cut):
-        await a_learner(cut, base, swapping("good")).cycle()
-    assert [trial.state for trial in await cut.trials("net")] == ["open"]
-    monkeypatch.setattr(cut, "promote", promote)
-    await a_learner(cut, base, swapping("good")).cycle()
-    ends = [[(v.revision, v.graph, v.edit) for v in await versions(store)] for store in (whole, cut)]
-    assert ends[0] == ends[1] and len(ends[0]) == 2
-    assert [trial.number for trial in await cut.trials("net")] == [1]
+async def copied(store: Store, base: Graph) -> Store:
+    """A store with the same runs and grades, and nothing learned from them."""
+    copy = await open_store("memory:")
+    for row in reversed(await store.runs(limit=10_000)):
+        await copy.append("local", await store.events(row.run_id))
+    for grade in reversed(await store.grades()):
+        await copy.grade(grade)
+    return copy
 
 
 async def test_of_two_learners_one_wins_and_the_other_starts_over() -> None:
@@ -422,6 +518,106 @@ def test_a_ledger_is_what_the_trials_have_spent() -> None:
         ("b", True),
         ("d", None),
     ]
+
+
+async def test_blame_has_so_many_replays_for_a_whole_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinyllm.learning.cycle.MOST", 20)
+    replayed = list[str]()
+    routes = {"one": {"to": "poor"}, "two": {"to": "other"}}
+    nodes = {
+        "worker": {"kind": "router", "model": "guide", "routes": routes},
+        "poor": {"kind": "specialist", "model": "poor", "next": "exit", "simpler": "spare"},
+        "other": {"kind": "specialist", "model": "poor", "next": "exit", "simpler": "half"},
+        "half": {"kind": "specialist", "model": "half", "next": "exit"},
+        "spare": {"kind": "specialist", "model": "good", "next": "exit"},
+    }
+    base = a_network(nodes, {name: {"backend": "ollama"} for name in ("guide", "poor", "half", "good")})
+
+    def routed(model: str, question: str) -> str:
+        if model == "guide":
+            return '{"route": "one"}'
+        half = model == "half" and question.split()[-1] in ANIMALS[::2]
+        return said("good" if half else "poor" if model == "half" else model, question)
+
+    class Counting(ABench):
+        @asynccontextmanager
+        async def open(self, graph: Graph, files: Mapping[str, bytes]) -> AsyncIterator[Ask]:
+            async with super().open(graph, files) as ask:
+
+                async def counted(request: Request) -> Trace:
+                    replayed.extend(request.forced.values())
+                    return await ask(request)
+
+                yield counted
+
+    async def proposer(findings: Findings) -> list[Proposal]:
+        poor = findings.head.nodes["poor"]
+        assert isinstance(poor, Specialist)
+        better = poor.model_copy(update={"model": "half" if poor.model == "poor" else "good"})
+        return [Proposal("model", "poor", "it may do better", put_nodes(findings.head, {"poor": better}))]
+
+    store, lessons, bench = await open_store("memory:"), the_lessons(), Counting(routed)
+    await study(lessons, lessons.rows, bench.engine(base, store).run, store)
+    replayed.clear()
+    report = await a_learner(store, base, swapping(), bench=bench, proposers=[proposer]).cycle()
+    assert len([done for done in report.rounds if done.version]) == 2
+    assert len(replayed) == 10, "a replay with nothing changed goes before each"
+
+
+async def test_a_branch_that_nothing_takes_is_pruned_when_that_is_proven(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tinyllm.learning.alternatives.UNUSED", 50)
+    routes = {"as-before": {"to": "old"}, "young": {"to": "young"}, "idle": {"to": "idle"}}
+    worker = {"kind": "specialist", "model": "good", "next": "exit"}
+    nodes = {
+        "worker": {"kind": "router", "model": "guide", "routes": routes},
+        **dict.fromkeys(("old", "young", "idle"), worker),
+    }
+    models = {"guide": {"backend": "learned", "model": "router-ab"}, "good": {"backend": "ollama"}}
+    base = a_network(nodes, models, learning={"gain": 0.2})
+
+    def routed(model: str, question: str) -> str:
+        route = "young" if question.split()[-1] in ANIMALS[:10] else "as-before"
+        return f'{{"route": "{route}"}}' if model == "guide" else said(model, question)
+
+    store, lessons, bench = await open_store("memory:"), the_lessons(), ABench(routed)
+    await study(lessons, lessons.rows, bench.engine(base, store).run, store)
+    learner = a_learner(store, base, swapping(), bench=bench, proposers=[alternatives])
+    (done, *_) = (await learner.cycle()).rounds
+    assert done.version is not None and done.version.edit == "prune"
+    assert done.trial is not None and done.trial.node == "idle"
+    assert sorted((await head_of(store, base)).graph.nodes) == ["entry", "exit", "old", "worker", "young"]
+
+
+@pytest.mark.parametrize(("age", "proposed"), [(None, True), (3.0, True), (1.0, False)])
+async def test_old_failures_call_for_no_change(age: float | None, proposed: bool) -> None:
+    base, proposer = head(learning={} if age is None else {"age": age}), swapping("good")
+    store, old = await open_store("memory:"), the_lessons().rows[:120]
+    easy = [row for row in the_lessons().rows if row.query.split()[3] in WORDS[::2]]
+    bench, days = ABench(said), 2 * 86_400
+    for rows in (old, easy):
+        await study(Lessons("lessons", rows, ()), rows, bench.engine(base, store).run, store)
+    aged: Any = Aged(store, {row.session for row in old}, days)
+    report = await a_learner(aged, base, proposer).cycle(dry=True)
+    assert bool(proposer.saw) == bool(report.rounds) == proposed
+    assert proposed or "5 are needed" in report.reason
+
+
+class Aged:
+    """A store whose runs of some sessions are so many seconds older."""
+
+    def __init__(self, store: Store, sessions: Collection[str], seconds: float) -> None:
+        self.store, self.sessions, self.seconds = store, sessions, seconds
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    async def runs(self, **more: Any) -> Sequence[RunRow]:
+        rows = await self.store.runs(**more)
+        return [
+            replace(r, created=r.created - self.seconds) if r.session in self.sessions else r for r in rows
+        ]
 
 
 async def test_the_report_tells_what_fails_by_node() -> None:

@@ -1,5 +1,6 @@
 """Bad evidence and broken helpers: nothing is adopted that is not shown, and it says what is missing."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -35,10 +36,18 @@ Script = Callable[[Prompt], Answer | str] | Sequence[Answer | str]
 
 def fair(prompt: Prompt) -> str:
     """What a judge says that knows the answers: the last word of the question."""
-    question, answer = re.findall(
-        r"^<(?:question|answer) \w+>\n(.*?)\n</", prompt.messages[1].content, re.S | re.M
-    )
-    return RIGHT if question.split()[-1] == answer else WRONG
+    question, *answers = re.findall(r"^<\w+ \w+>\n(.*?)\n</", prompt.messages[1].content, re.S | re.M)
+    right = [answer == question.split()[-1] for answer in answers]
+    if len(right) == 2:
+        better = "neither" if right[0] == right[1] else "first" if right[0] else "second"
+        return json.dumps({"reason": "so it is", "verdict": better})
+    return RIGHT if right[0] else WRONG
+
+
+def by_place(prompt: Prompt) -> str:
+    """A judge of single answers that takes whichever it sees first of two."""
+    said = fair(prompt)
+    return said if "right" in said or "wrong" in said else '{"reason": "so it is", "verdict": "first"}'
 
 
 async def judged() -> tuple[Graph, Store]:
@@ -70,8 +79,9 @@ async def test_a_judge_that_can_judge_is_evidence() -> None:
         [Answer(RIGHT, delay=5)],
         ["Full marks, I should say!"],
         lambda prompt: RIGHT if '"right" or "wrong"' in prompt.messages[0].content else WRONG,
+        by_place,
     ],
-    ids=["down", "slow", "prose", "flips"],
+    ids=["down", "slow", "prose", "flips", "prefers a place"],
 )
 async def test_a_judge_that_fails_in_a_trial_adopts_nothing_and_fails_nobody(script: Script) -> None:
     base, store = await judged()

@@ -57,6 +57,26 @@ async def test_each_lesson_is_asked_once_and_graded_by_its_answer(tmp_path: Path
     assert len(await store.runs()) == 3 and seen == [(1, 3), (2, 3), (3, 3)]
 
 
+async def test_a_lesson_says_how_far_a_number_may_be_off(tmp_path: Path) -> None:
+    lines = [
+        '{"query": "2 + 2", "answer": 4.1, "tolerance": 0.05}',
+        '{"query": "3 + 3", "answer": "6", "tolerance": 0.05}',
+        '{"query": "what is love", "answer": "Love is all.", "tolerance": 0.05}',
+        '{"query": "what is love", "answer": null, "tolerance": 0.05}',
+        '{"query": "2 + 2", "answer": 4, "tolerance": 2}',
+    ]
+    lessons, store = read_lessons(a_file(tmp_path, "\n".join(lines))), await open_store("memory:")
+    assert lessons.bad == [
+        (3, "its `tolerance` needs an `answer` that is a number"),
+        (4, "its `tolerance` needs an `answer` that is a number"),
+        (5, "its `tolerance` is no share from 0 up to 1"),
+    ]
+    await study(lessons, lessons.rows, an_engine(store).run, store)
+    assert {g.reference: g.score for g in await store.grades()} == {"4.1 ± 5%": 1.0, "6 ± 5%": 0.0}
+    items = {item.reference: item for item in await gather(store)}
+    assert await Right()(items["4.1 ± 5%"], items["4.1 ± 5%"].trace), "a trial allows the same"
+
+
 async def test_a_file_is_asked_in_parts_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     lessons, store = read_lessons(a_file(tmp_path)), await open_store("memory:")
     await study(lessons, lessons.rows[:1], an_engine(store).run, store)

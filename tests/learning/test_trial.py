@@ -224,6 +224,18 @@ def test_a_change_that_saves_is_adopted_where_it_is_no_worse_and_never_where_it_
     assert not confirm("t1", won, same, Ledger(), RULES)[0].adopted
 
 
+@pytest.mark.parametrize(
+    ("losses", "cost", "spare", "wins"),
+    [(0, 1.0, True, True), (0, 1.0, False, False), (1, 1.0, True, False), (0, 1.1, True, False)],
+)
+def test_what_takes_out_what_nothing_misses_may_cost_the_same_and_change_nothing(
+    losses: int, cost: float, spare: bool, wins: bool
+) -> None:
+    one = replace(outcome(0, losses, 60 - losses, cost=cost), spare=spare)
+    won = contest({"prune": one}, Ledger(), replace(RULES, margin=0.05))
+    assert (won.winner == "prune") == wins and (wins or "no less than 1" in won.reason)
+
+
 def test_a_version_that_saves_stays_while_it_loses_less_than_its_margin() -> None:
     saving, rollbacks = replace(RULES, margin=0.05), Ledger().opened("v2")
     little, much = outcome(0, 30, 970, cost=0.2), outcome(0, 150, 850, cost=0.2)

@@ -1,9 +1,11 @@
 """`tinyllm learn`: cycles of learning from the graded traffic, told step by step."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 PAUSE = 10.0  # seconds between two looks at the store, for --watch
+BAR = 24  # characters
 SHOWN = 6  # clusters that are listed
 
 
@@ -63,6 +66,8 @@ def learn(
     `tinyllm feedback` and `tinyllm grades --run` give it grades.
 
     FILE has one JSON object a line with `query` and `answer` (null: to be refused).
+
+    With --json the cycles are one list at the end, and with --watch one object a line, as each ends.
     """
     if watch and (replay or dry_run):
         raise click.UsageError("--watch goes on by itself: leave --replay and --dry-run out", context)
@@ -76,25 +81,26 @@ def learn(
         for number, why in lessons.bad:
             note(f"line {number} is no lesson and is left out: {why}")
     chosen = settings(network=network)
-    told = Told(as_json, dry_run)
+    told = Told(as_json, dry_run, lines=watch)
 
     async def work() -> None:
         async with open_learning(chosen, Consent(yes, as_json), progress, seed=seed, limit=last) as learning:
-            async for title in _moments(learning, lessons, watch, every, seed):
+            async for title in _moments(learning, lessons, watch, every, seed, chosen.grade_share):
                 told.hear(title, await learning.learner.cycle(dry=dry_run))
 
     try:
         asyncio.run(work())
     except KeyboardInterrupt:
+        told.close()
         note("what was asked, graded and adopted is kept; the same command goes on from there")
         raise
     told.close()
 
 
 async def _moments(
-    learning: "Learning", lessons: "Lessons | None", watch: bool, every: int, seed: int
+    learning: "Learning", lessons: "Lessons | None", watch: bool, every: int, seed: int, share: float
 ) -> AsyncIterator[str]:
-    """Yields a title each time that a cycle is due."""
+    """Yields a title each time that a cycle is due. Of what nobody graded the `share` is graded."""
     from tinyllm.learning.collect import collect
     from tinyllm.learning.lessons import study
 
@@ -110,55 +116,71 @@ async def _moments(
             await study(lessons, rows, learning.ask, store, seed=seed, tell=tell, run=learning.run)
             yield f"after {first + len(rows)} of {total} requests"
         return
-    await collect(store, learning.graders)
+    await collect(store, learning.graders, share=share, progress=partial(progress, "grading"))
     yield "now"
+
+    async def graded() -> int:
+        return len({grade.run_id for grade in await store.grades() if grade.score is not None})
+
     while watch:
-        graded = len(await store.grades())
-        while len(await store.grades()) < graded + every:
+        known = await graded()
+        while await graded() < known + every:
             await asyncio.sleep(PAUSE)
-            await collect(store, learning.graders)
+            await collect(store, learning.graders, share=share, progress=partial(progress, "grading"))
         yield time.strftime("%H:%M")
 
 
 def progress(what: str, done: int, of: int) -> None:
+    """Shows a bar, and takes it away when all is done."""
     if terminal():
-        click.echo(f"\r\x1b[K{what} {done}/{of}", err=True, nl=False)
+        filled = BAR * done // max(1, of)
+        bar = "#" * filled + "-" * (BAR - filled)
+        click.echo(f"\r\x1b[K[{bar}] {done}/{of} {what}", err=True, nl=False)
         if done == of:
             click.echo("\r\x1b[K", err=True, nl=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Whether a proven change may be adopted: as the network says, or as the person at the terminal."""
+    """Whether a proven change may be adopted: as the network says, or as the person at the terminal.
+
+    A network that says `never` is left as it is, whoever agrees. Nobody is asked for --json, or without a terminal.
+    """
 
     yes: bool
     as_json: bool
 
     async def __call__(self, proposal: "Proposal", verdict: "Verdict") -> bool:
-        if self.yes or proposal.graph.learning.adopt == "auto":
-            return True
-        if proposal.graph.learning.adopt == "never" or self.as_json or not terminal():
+        adopt = proposal.graph.learning.adopt
+        if adopt == "never" or self.yes or adopt == "auto":
+            return adopt != "never"
+        if self.as_json or not (terminal() and terminal(sys.stdin)):
+            note("a change is proven, and nobody can be asked here: `tinyllm learn --yes` adopts it")
             return False
-        note(f"{proposal.reason}. {verdict.reason}")
+        note(f"{plain(proposal.reason)}. {plain(verdict.reason)}")
         return click.confirm("adopt it?", err=True)
 
 
 class Told:
-    """What is said of the cycles, as text when they end or as JSON at the end."""
+    """What is said of the cycles, as text when they end, or as JSON: a list at the end, or `lines` as they end."""
 
-    def __init__(self, as_json: bool, dry: bool) -> None:
+    def __init__(self, as_json: bool, dry: bool, lines: bool = False) -> None:
         self.as_json = as_json
         self.dry = dry
+        self.lines = lines
         self.reports: list[tuple[str, Report]] = []
 
     def hear(self, title: str, report: "Report") -> None:
         self.reports.append((title, report))
         if not self.as_json:
             _show(title, report, self.dry)
+        elif self.lines:
+            print_json({"when": title, **_json(report)}, indent=None)
 
     def close(self) -> None:
         if self.as_json:
-            print_json([{"when": title, **_json(report)} for title, report in self.reports])
+            if not self.lines:
+                print_json([{"when": title, **_json(report)} for title, report in self.reports])
             return
         versions = [done.version for _, report in self.reports for done in report.rounds if done.version]
         if versions:

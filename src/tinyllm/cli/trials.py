@@ -27,9 +27,9 @@ _STATES = {"open": "its look is begun: `tinyllm learn` goes on with it", "waitin
 def trials(trial_id: str | None, network: str | None, as_json: bool) -> None:
     """Example: tinyllm trials
 
-    Shows every change of the network that was tried, with its verdict, what became of it, and what is left of the
-    error budget: the chance that the network ever adopts a change that is no better. With ID (or its beginning),
-    one trial in full.
+    Shows every change of the network that was tried (of a contest that nobody won, the one that came nearest), with
+    its verdict, what became of it, and what is left of the error budget: the chance that the network ever adopts a
+    change that is no better. With ID (or its beginning), one trial in full.
     """
     from tinyllm.cli.wiring import load_file
     from tinyllm.learning.proof import ledger_of
@@ -123,6 +123,8 @@ def _in_full(trial: "TrialRow", levels: Mapping[str, float], became: Mapping[str
         yield f"ledger: number {trial.number}, tested at level {levels[trial.id]:.3g}"
     for name, outcome in trial.evidence.get("select", {}).items():
         yield from _outcome(f"select, {name}", outcome)
+    for fault in trial.evidence.get("faults", ()):
+        yield f"could not be tried: {fault}"
     if confirm := trial.evidence.get("confirm"):
         yield from _outcome("confirm", confirm)
         if "p_value" in confirm:

@@ -24,6 +24,7 @@ SURE_DIGITS = 3  # a number rounded to fewer is another number
 FRACTION_DIGITS = 6  # and so it is beside a fraction, which is exact
 
 _NUMERIC = re.compile(r"[$€£~≈]?\s*(-?\d+(?:\.\d+)?(?:/\d+)?)\s*(%|°?[^\W\d]+(?:[ /][^\W\d]+){0,2})?\s*\.?")
+_TOLERANCE = re.compile(r"\s*(?:±|\+/-)\s*(\d+(?:\.\d+)?)\s*(%?)\s*$")
 _CHOICE = re.compile(r"\(?([A-J])[).:]?")
 _LEADS = re.compile(r"=|≈|####|\b(?:is|are|equals|answer|result|total)\b:?")
 _OPTION = re.compile(
@@ -40,22 +41,17 @@ class Verdict(NamedTuple):
 
 
 def rule_for(reference: str) -> Rule:
-    """The rule that a reference asks for: a number with at most a unit, one capital from A to J, or words."""
+    """The rule that a reference asks for: a number with at most a unit and a tolerance, one capital from A to J,
+    or words."""
     text = ungrouped(reference.strip())
     if _CHOICE.fullmatch(text):
         return "choice"
-    return "numeric" if _NUMERIC.fullmatch(text) else "exact"
+    return "numeric" if _NUMERIC.fullmatch(_TOLERANCE.sub("", text)) else "exact"
 
 
-def compare(answer: str, reference: str, *, rule: Rule | None = None, tolerance: float = 0.0) -> Verdict:
-    """The score of an answer by its reference: 1 right, 0 wrong, None undecided.
-
-    `tolerance` is the relative error that the rule `numeric` allows beyond rounding.
-    """
-    rule = rule or rule_for(reference)
-    if rule == "numeric":
-        return numeric(answer, reference, tolerance)
-    return RULES[rule](answer, reference)
+def compare(answer: str, reference: str, *, rule: Rule | None = None) -> Verdict:
+    """The score of an answer by its reference: 1 right, 0 wrong, None undecided."""
+    return RULES[rule or rule_for(reference)](answer, reference)
 
 
 def exact(answer: str, reference: str) -> Verdict:
@@ -70,19 +66,25 @@ def exact(answer: str, reference: str) -> Verdict:
     return Verdict(0.0, f"not the right words: {_short(reference)}")
 
 
-def numeric(answer: str, reference: str, tolerance: float = 0.0) -> Verdict:
+def numeric(answer: str, reference: str) -> Verdict:
     """The number that the answer comes to is the reference, as far as both are written out.
 
-    A number may be rounded to three digits or more, a fraction to six. A unit in the reference must follow the
-    number in the answer, by any of its names; where the number is right and no unit that is known follows it,
-    the rule cannot tell.
+    A reference may end with the error that it allows beyond that: `709.8 ml ± 1%`, or `20 °C ± 0.5`. A number may
+    be rounded to three digits or more, a fraction to six. A unit in the reference must follow the number in the
+    answer, by any of its names; where the number is right and no unit that is known follows it, the rule cannot
+    tell.
     """
     text, right = ungrouped(answer), ungrouped(reference.strip())
+    allowed = _TOLERANCE.search(right)
+    right = right[: allowed.start()] if allowed else right
     (expected, *_) = told(right) or (None,)
     match = _NUMERIC.fullmatch(right)
     if expected is None or match is None:
         return Verdict(None, f"the reference {_short(reference)} is no number")
     unit = (match[2] or "").casefold()
+    tolerance = Fraction(allowed[1]) if allowed else Fraction(0)
+    if allowed and allowed[2]:
+        tolerance *= abs(expected.value) / 100
     numbers = told(text)
     if not numbers:
         return Verdict(0.0, f"no number, and {_short(reference)} is right")
@@ -116,7 +118,7 @@ def choice(answer: str, reference: str) -> Verdict:
 RULES: Mapping[Rule, Callable[[str, str], Verdict]] = {"numeric": numeric, "choice": choice, "exact": exact}
 
 
-def against(trace: Trace, reference: str | None, tolerance: float = 0.0) -> Verdict:
+def against(trace: Trace, reference: str | None) -> Verdict:
     """How a run's answer stands to its reference."""
     if reference is None or not reference.strip():
         return Verdict(None, "there is no reference")
@@ -126,7 +128,7 @@ def against(trace: Trace, reference: str | None, tolerance: float = 0.0) -> Verd
         return Verdict(0.0, f"it {trace.status}, and the answer is {_short(reference)}")
     if reference.lstrip().startswith(TESTS):
         return Verdict(None, "its tests are to be run in a sandbox")
-    return compare(trace.answer, reference, tolerance=tolerance)
+    return compare(trace.answer, reference)
 
 
 def _final(text: str, numbers: list[Told]) -> Told:
@@ -135,13 +137,13 @@ def _final(text: str, numbers: list[Told]) -> Told:
     return next((number for number in numbers if number.start >= lead), numbers[-1])
 
 
-def _same(said: Told, right: Told, tolerance: float) -> bool:
+def _same(said: Told, right: Told, tolerance: Fraction) -> bool:
     coarse = max(said, right, key=lambda number: number.rounding)
     enough = SURE_DIGITS if said.rounding and right.rounding else FRACTION_DIGITS
     rounding = coarse.rounding if coarse.digits >= enough else 0
     if said.value.denominator == right.value.denominator == 1 and said.rounding == right.rounding:
         rounding = 0  # two whole numbers are equal or they are not
-    return abs(said.value - right.value) <= max(rounding, abs(right.value) * Fraction(tolerance))
+    return abs(said.value - right.value) <= max(rounding, tolerance)
 
 
 def _unit(rest: str, unit: str) -> bool:

@@ -31,13 +31,11 @@ _SLY = re.compile(
 )
 
 
-async def prove(
-    trace: Trace, reference: str | None, run: Run | None, context: ToolContext, *, tolerance: float = 0.0
-) -> Verdict:
+async def prove(trace: Trace, reference: str | None, run: Run | None, context: ToolContext) -> Verdict:
     """How a run's answer stands to its reference, which may be tests: without a sandbox those cannot tell."""
     tests = tests_of(reference)
     if tests is None or trace.status != "answered":
-        return against(trace, reference, tolerance)
+        return against(trace, reference)
     if run is None:
         return Verdict(None, "there is no sandbox to run its tests in")
     try:
@@ -66,14 +64,13 @@ class Reference:
 
     kind: GradeKind = "reference"
 
-    def __init__(self, name: str, *, tolerance: float = 0.0, run: Run | None = None) -> None:
+    def __init__(self, name: str, *, run: Run | None = None) -> None:
         self.name = name
-        self.tolerance = tolerance
         self.run = run
 
     async def grade(self, trace: Trace, context: ToolContext, reference: str | None = None) -> Grade:
         """The grade; without a reference it abstains, and a run that gave no answer where there is one fails."""
-        score, reason = await prove(trace, reference, self.run, context, tolerance=self.tolerance)
+        score, reason = await prove(trace, reference, self.run, context)
         return Grade(trace.run_id, self.kind, self.name, score, reason, reference)
 
 

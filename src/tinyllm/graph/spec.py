@@ -130,9 +130,10 @@ class Learning(Spec):
     """How the network may change itself.
 
     A cluster of a node's traffic is worth a proposal from `failures` failed requests on, if they are at least
-    the share `failing` of it. A change must be proven to gain `gain` of all answers or more, may lose the share
-    `lost` of what any node got right, and `cost` times what an answer costs now. What is proven is adopted
-    when a person agrees (`ask`), by itself (`auto`), or not at all (`never`).
+    the share `failing` of it; requests that are `age` days older than the latest graded one do not count. A change
+    must be proven to gain `gain` of all answers or more, may lose the share `lost` of what any node got right, and
+    `cost` times what an answer costs now. What is proven is adopted when a person agrees (`ask`), by itself
+    (`auto`), or not at all (`never`).
 
     What is adopted answers the shares `rollout` of all conversations, one after the other: at 0, in the shadow, it
     answers nobody, and is asked by the learner what the network was asked. Each stage but the last ends when
@@ -148,6 +149,7 @@ class Learning(Spec):
     answers: int = Field(default=30, ge=1)
     failures: int = Field(default=5, ge=1)
     failing: float = Field(default=0.2, gt=0, le=1)
+    age: float | None = Field(default=None, gt=0)
     gain: float = Field(default=0.03, gt=0, le=1)
     lost: float = Field(default=0.03, ge=0, le=1)
     cost: float = Field(default=20.0, ge=1)

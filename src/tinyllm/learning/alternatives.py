@@ -4,7 +4,7 @@ Each is a plain edit of the head, for the nodes that the worst clusters blame. K
 proposal is tried.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tinyllm.errors import GraphError
@@ -14,6 +14,7 @@ from tinyllm.learning.expand import BEFORE
 from tinyllm.learning.proposal import READERS, Edit, Findings, Proposal
 
 SEEN = 20  # requests that a branch must have had before it can be found useless
+UNUSED = 200  # kinds of requests at its router, none of which took it
 
 
 async def alternatives(findings: Findings) -> Sequence[Proposal]:
@@ -68,16 +69,21 @@ def _cascades(head: Graph, node: str) -> Iterator[Proposal]:
 
 
 def _prunings(findings: Findings) -> Iterator[Proposal]:
-    """The head without one branch that earlier growth added: one that fails, or that may not be worth its price.
+    """The head without one branch that earlier growth added: one that fails, that may not be worth its price, or
+    that nothing takes.
 
     What a branch gets wrong, the way that was there before it may get right, at whatever price. A node without a
-    model costs nothing, and goes for that reason alone.
+    model costs nothing, and goes for that reason alone, or because nothing takes it.
     """
     head = findings.head
     used = Counter(node_of(item.trace) for item in findings.items)
     failing = {
         node_of(item.trace) for cluster in findings.clusters for item in cluster.items if not item.passed
     }
+    passed: defaultdict[str, set[str]] = defaultdict(set)
+    for item in findings.items:
+        for span in item.trace.spans:
+            passed[span.node].add(item.group)
     for name, spec in head.nodes.items():
         if not isinstance(spec, RouterNode) or head.models[spec.model].backend != "learned":
             continue
@@ -96,6 +102,9 @@ def _prunings(findings: Findings) -> Iterator[Proposal]:
                 yield Proposal("prune", to, reason, graph)
             if used[to] >= SEEN and isinstance(head.nodes[to], Specialist):
                 yield Proposal("prune", to, f"{to} may not be worth its price", graph, saves=True)
+            if len(passed[name]) >= UNUSED and not passed[to]:
+                reason = f"of {len(passed[name])} kinds of requests none took {to}"
+                yield Proposal("prune", to, reason, graph, saves=True, spare=True)
 
 
 def _answering(head: Graph) -> list[str]:

@@ -13,12 +13,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tinyllm.errors import StoreError, TinyLLMError
 from tinyllm.evidence import Ledger
 from tinyllm.grading import node_of
 from tinyllm.graph import Graph
-from tinyllm.learning.blame import blame
+from tinyllm.learning.blame import MOST, blame
 from tinyllm.learning.clusters import clusters
 from tinyllm.learning.failures import failures
 from tinyllm.learning.items import Item, among, capped, gather, mostly, several, turned
@@ -30,6 +31,7 @@ from tinyllm.learning.rollout import Live, look_back
 from tinyllm.learning.traffic import SHARES, Outcome
 from tinyllm.learning.trial import Contest, Rules, contest
 from tinyllm.learning.tryout import Right, Tell, Tryout
+from tinyllm.learning.unwon import AGAIN, contest_id, unwon, unwon_before
 from tinyllm.learning.versions import Head, head_of
 from tinyllm.protocols import Store, TrialRow, Version
 
@@ -37,6 +39,8 @@ UNSEEN = (
     "all answers that it is compared on stay as they are; if what it would mend is worded as none of these, more "
     "traffic can show it, or your word for examples (`tinyllm teach FILE --trust`)"
 )
+DAY = 86_400.0  # seconds
+SEARCHES = "looking for changes, training what is new"
 ON_ITS_WAY = "no other change is tried while one is on its way up"
 
 
@@ -112,6 +116,7 @@ class Learner:
         rounds: list[Round] = []
         faults: list[str] = []
         resting = dict[str, None]()
+        replays = MOST
         while True:
             head = await head_of(self.store, self.base, tenant=self.tenant)
             seen = await seen_by(head.graph, among(items, self.base.name, "propose"), tryout)
@@ -123,26 +128,41 @@ class Learner:
             found = [*taught, *found]
             reason = self._stop(len(items), sum(done.version is not None for done in rounds), head)
             if reason is None:
-                worth = await self._blamed(head, [cluster for cluster in found if self._worth(cluster)])
+                enough = [cluster for cluster in found if self._worth(cluster, items)]
+                worth, runs = await self._blamed(head, enough, replays)
+                replays -= runs
                 findings = Findings(head.graph, seen, worth, self.seed)
                 trials = await self.store.trials(self.base.name, tenant=self.tenant)
                 pause = waits(self.base.name, trials, items, ledger_of(trials), self.base.learning.gain)
                 wait = rests(head, trials, items)
-                made = list[Round]()
+                made, before = list[Round](), list[str]()
+                graph = self.bench.effective(head.graph).id
                 for proposers in (self.proposers, *([self.savers] if pause is None else [])):
+                    name = contest_id(graph, items, self.seed, len(proposers), pause is None, bool(taught))
+                    if lost := unwon_before(trials, name):
+                        before.append(lost)
+                        continue
+                    known_faults = len(faults)
                     every = await self._propose(proposers, findings, items, trials, pause is None, faults)
                     proposals = {name: p for name, p in every.items() if (p.edit, p.node) not in wait}
                     resting |= {
                         wait[p.edit, p.node]: None for name, p in every.items() if name not in proposals
                     }
                     if proposals:
-                        made.append(await self._round(head, proposals, items, tryout, dry, faults))
-                        if made[-1].contest.winner is not None:
+                        one = await self._round(head, proposals, items, tryout, dry, faults)
+                        if one.contest.winner is None and not dry:
+                            trial = unwon(name, head.base.name, proposals, one.contest, faults[known_faults:])
+                            await self.store.put_trial(trial, tenant=self.tenant)
+                            one = replace(one, trial=trial)
+                        made.append(one)
+                        if one.contest.winner is not None:
                             break
                 rounds += made
                 if made and made[-1].version is not None:
                     continue
-                reason = made[-1].reason if made else self._nothing_found(failed, found, pause)
+                reason = made[-1].reason if made else self._nothing_found(failed, found, pause, items)
+                if before and not made:
+                    reason = f"{AGAIN}: {'; '.join(before)}"
             return Report(
                 len(items),
                 failed,
@@ -160,16 +180,25 @@ class Learner:
             return ON_ITS_WAY
         if rounds >= self.rounds:
             return f"{rounds} changes are enough for one cycle"
-        return None if graded else "no answer is graded yet"
+        if graded:
+            return None
+        requests = math.ceil(Rules(math.inf).select_pairs / SHARES["select"])
+        return (
+            f"no answer is graded yet: about {requests} graded answers, each unlike the others, are missing before a "
+            f"change can be tried, about {math.ceil(self.base.learning.failures / SHARES['propose'])} of them failures "
+            "of one kind"
+        )
 
-    def _nothing_found(self, failed: int, found: Sequence[Cluster], pause: str | None) -> str:
+    def _nothing_found(
+        self, failed: int, found: Sequence[Cluster], pause: str | None, items: Sequence[Item]
+    ) -> str:
         """Why nothing is tried, where nothing was proposed."""
         rules = self.base.learning
-        if any(map(self._worth, found)):
+        if any(self._worth(cluster, items) for cluster in found):
             return "for what fails, nothing was found that is not tried already"
         if not failed:
             return f"nothing fails, and {pause or 'nothing was found that would save'}"
-        most = max((cluster.failed for cluster in found), default=0)
+        most = max((sum(not i.passed for i in self._recent(cluster, items)) for cluster in found), default=0)
         if most < rules.failures:
             missing = math.ceil((rules.failures - most) / SHARES["propose"])
             return (
@@ -179,17 +208,35 @@ class Learner:
             )
         return f"what fails is less than {rules.failing:.0%} of its kind"
 
-    def _worth(self, cluster: Cluster) -> bool:
+    def _worth(self, cluster: Cluster, items: Sequence[Item]) -> bool:
         rules = self.base.learning
-        enough = cluster.failed >= rules.failures and cluster.failing >= rules.failing
-        return enough or cluster.taught
+        recent = self._recent(cluster, items)
+        failed = sum(not item.passed for item in recent)
+        return cluster.taught or (failed >= rules.failures and failed >= rules.failing * len(recent))
 
-    async def _blamed(self, head: Head, worth: Sequence[Cluster]) -> Sequence[Cluster]:
-        """The clusters, each with the node that most of its failures are to blame on."""
+    def _recent(self, cluster: Cluster, items: Sequence[Item]) -> Sequence[Item]:
+        """What of a cluster is young enough to call for a change, as the latest of all items tells the time."""
+        age = self.base.learning.age
+        if age is None:
+            return cluster.items
+        since = max(item.created for item in items) - age * DAY
+        return [item for item in cluster.items if item.created >= since]
+
+    async def _blamed(self, head: Head, worth: Sequence[Cluster], most: int) -> tuple[Sequence[Cluster], int]:
+        """The clusters, each with the node that most of its failures are to blame on, after at most so many runs;
+        and how many it took."""
         if not worth:
-            return worth
+            return worth, 0
         failed = failures(item for cluster in worth for item in cluster.items)
-        found = await blame(failed, head.graph, self.bench, self.right, seed=self.seed)
+        found = await blame(
+            failed,
+            head.graph,
+            self.bench,
+            self.right,
+            most=most,
+            seed=self.seed,
+            progress=partial(self.tell, "whose choice was at fault"),
+        )
         node = {one.item.trace.run_id: one.node for one in found.failures if one.settled}
         told = [
             Counter(node[run] for item in cluster.items if (run := item.trace.run_id) in node)
@@ -198,7 +245,7 @@ class Learner:
         return [
             replace(cluster, node=nodes.most_common(1)[0][0]) if nodes else cluster
             for cluster, nodes in zip(worth, told, strict=True)
-        ]
+        ], found.runs
 
     async def _propose(
         self,
@@ -225,7 +272,8 @@ class Learner:
     ) -> list[Proposal]:
         """What the proposers propose; one that breaks leaves the others their say, and adds to `faults`."""
         made: list[Proposal] = []
-        for proposer in proposers:
+        for number, proposer in enumerate(proposers):
+            self.tell(SEARCHES, number, len(proposers))
             try:
                 made += await proposer(findings)
                 continue
@@ -237,6 +285,7 @@ class Learner:
                 fault = f"a proposer broke, and proposes nothing: {type(error).__name__}: {error}"
             if fault not in faults:  # what is missing is missing in every round
                 faults.append(fault)
+        self.tell(SEARCHES, len(proposers), len(proposers))
         return made
 
     async def _round(

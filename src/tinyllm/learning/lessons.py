@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tinyllm.engine import fold
 from tinyllm.errors import RequestError
-from tinyllm.grading import REFUSED, Reference, Run
+from tinyllm.grading import REFUSED, Reference, Run, rule_for
 from tinyllm.protocols import Store, ToolContext
 from tinyllm.types import Message, Reply, Request
 
@@ -26,16 +26,28 @@ AT_A_TIME = 8
 
 
 class Lesson(BaseModel):
-    """A request and its right answer, null where it is to be refused; what else a row holds is left alone."""
+    """A request and its right answer, null where it is to be refused; what else a row holds is left alone.
+
+    `tolerance` is the share by which an answer that is a number may be off.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     query: str = Field(min_length=1)
     answer: str | int | float | None
+    tolerance: float | None = Field(default=None, ge=0, lt=1)
 
     @property
     def reference(self) -> str:
-        return REFUSED if self.answer is None else str(self.answer)
+        if self.answer is None:
+            return REFUSED
+        return f"{self.answer} ± {100 * self.tolerance:.10g}%" if self.tolerance else str(self.answer)
+
+    @model_validator(mode="after")
+    def _numbers_alone_are_off(self) -> Self:
+        if self.tolerance and rule_for(self.reference) != "numeric":
+            raise ValueError("its `tolerance` needs an `answer` that is a number")
+        return self
 
     @property
     def session(self) -> str:
@@ -86,13 +98,16 @@ def read_lessons(path: Path) -> Lessons:
 def _fault(error: "ErrorDetails") -> str:
     """Why a line is no lesson, in words."""
     field = error["loc"][0] if error["loc"] else None
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
     if field is None:
         return "it is no JSON" if error["type"] == "json_invalid" else "it is JSON, but no object"
     if error["type"] == "missing":
         return f"it has no `{field}`"
-    return (
-        "its `answer` is no text, number or null" if field == "answer" else "its `query` is no text, or empty"
-    )
+    return {
+        "answer": "its `answer` is no text, number or null",
+        "tolerance": "its `tolerance` is no share from 0 up to 1",
+    }.get(str(field), "its `query` is no text, or empty")
 
 
 async def study(

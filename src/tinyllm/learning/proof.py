@@ -83,7 +83,7 @@ class Proof:
         after = await tryout.answers(proposal.graph, last, won.winner or "", proposal.files)
         mended = _mended(head.graph, proposal)
         protected = rules_for(head.base, last, before, but=mended).protected
-        tried = outcome(last, before, after, but=mended)
+        tried = replace(outcome(last, before, after, but=mended), spare=proposal.spare)
         verdict, _ = confirm(trial.id, won, tried, ledger, replace(rules, protected=protected))
         trial = replace(
             trial,

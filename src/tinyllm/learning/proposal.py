@@ -70,8 +70,8 @@ class Findings:
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A change of the head and why. `files` are the new model files by SHA-256; `saves` marks a change that is
-    to cost less rather than to be right more often; `cost` is what making it took, of which `asked` requests that
-    were asked another way."""
+    to cost less rather than to be right more often, `spare` one that may cost the same, since it takes out what
+    nothing misses; `cost` is what making it took, of which `asked` requests that were asked another way."""
 
     edit: Edit
     node: str
@@ -79,6 +79,7 @@ class Proposal:
     graph: Graph
     files: Mapping[str, bytes] = field(default_factory=dict)
     saves: bool = False
+    spare: bool = False
     cost: Cost = field(default_factory=Cost)
     asked: int = 0
 

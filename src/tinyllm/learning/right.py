@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyllm.errors import BackendError, ModelFileError
-from tinyllm.grading import Run, passed, prove
+from tinyllm.grading import Judge, Run, passed, prove
 from tinyllm.learning.items import Item
 from tinyllm.protocols import Grader, ToolContext
 from tinyllm.types import Trace
@@ -16,6 +16,9 @@ from tinyllm.types import Trace
 @dataclass(frozen=True, slots=True)
 class Right:
     """Judges traces of items. A grade without a reference is given again by the same kind of grader.
+
+    A judge that calls an answer right where the graded one was wrong, or the other way round, must prefer the right
+    one of the two as well, in whichever order it sees them; else it cannot tell.
 
     `run` is the sandbox of references that are unit tests.
     """
@@ -36,8 +39,16 @@ class Right:
             if grader.kind == item.grade.kind:
                 try:
                     score = (await grader.grade(trace, context)).score
+                    if score is None or not await self._stands(grader, item, trace, passed(score)):
+                        continue
                 except (BackendError, ModelFileError):
                     continue
-                if score is not None:
-                    return passed(score)
+                return passed(score)
         return None
+
+    async def _stands(self, grader: Grader, item: Item, trace: Trace, right: bool) -> bool:
+        """Whether a judge that turns the verdict on an item says so of the two answers side by side, too."""
+        if right == item.passed or not isinstance(grader, Judge):
+            return True
+        better = await grader.prefer(trace.question, item.trace.answer, trace.answer)
+        return better == ("two" if right else "one")

@@ -20,6 +20,7 @@ from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.traffic import Part
 from tinyllm.learning.trial import Contest, Rules, as_data, vouch
 from tinyllm.learning.tryout import Answers, Tryout, mean_cost, nodes_with, outcome
+from tinyllm.learning.unwon import contest_id, unwon
 from tinyllm.learning.versions import Head, adopt, head_of
 from tinyllm.protocols import TrialRow, Version
 
@@ -102,7 +103,13 @@ async def _round(
     able = [name for name in found if found[name].tally.gain > 0]
     best = max(able, key=lambda name: (found[name].tally.gain, -found[name].cost_after), default=None)
     if best is None:
-        return Round(proposals, Contest(None, 0, 0, "no change answers more of the examples", evidence))
+        lost = Contest(None, 0, 0, "no change answers more of the examples", evidence)
+        if dry:
+            return Round(proposals, lost)
+        name = contest_id(head.graph.id, [*lesson.made_from, *lesson.held], "taught")
+        trial = unwon(name, learner.base.name, proposals, lost, faults)
+        await learner.store.put_trial(trial, tenant=learner.tenant)
+        return Round(proposals, lost, trial)
     won = Contest(best, 0, 0, f"{best} answers most of the examples that it was made from", evidence)
     if dry:
         return Round(proposals, won)

@@ -40,12 +40,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A candidate against the head on one part of the traffic; costs are means of an answer."""
+    """A candidate against the head on one part of the traffic; costs are means of an answer. A `spare` one takes
+    out what nothing misses."""
 
     tally: Tally
     cost_before: float = 0.0
     cost_after: float = 0.0
     slices: Mapping[str, Tally] = field(default_factory=dict)
+    spare: bool = False
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> "Outcome":

@@ -257,7 +257,8 @@ def _faults(outcome: Outcome, rules: Rules) -> tuple[str, ...]:
     found = []
     if outcome.cost_after > rules.cost_cap:
         found.append(f"an answer costs {outcome.cost_after:.4g}, more than {rules.cost_cap:.4g}")
-    if rules.margin and outcome.cost_after >= outcome.cost_before:
+    missed = outcome.cost_after > outcome.cost_before or outcome.tally.flips > 0
+    if rules.margin and outcome.cost_after >= outcome.cost_before and not (outcome.spare and not missed):
         found.append(f"an answer costs {outcome.cost_after:.4g}, no less than {outcome.cost_before:.4g}")
     for name, share in rules.protected.items():
         tally = outcome.slices.get(name, Tally())

@@ -7,6 +7,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from tinyllm.errors import TinyLLMError
 from tinyllm.grading import node_of
@@ -73,7 +74,7 @@ class Tryout:
             except TinyLLMError as error:
                 faults.append(f"{name}: {error}")
             else:
-                found[name] = outcome(items, before, after)
+                found[name] = replace(outcome(items, before, after), spare=proposal.spare)
         return found
 
 
