@@ -133,6 +133,7 @@ def test_what_seeds_show_together_counts_every_question() -> None:
                 ("one_reader", control, "1111"),
                 ("one_reader_calibrated", "1110", "1111"),
                 ("fine_tuned", control, "0001"),
+                ("unproven", after, "1111"),
             )
         }
         return {
@@ -147,6 +148,7 @@ def test_what_seeds_show_together_counts_every_question() -> None:
     assert made["kept"] == {"before": 1.0, "after": 0.6667, "fine_tuned": 0.0}
     assert made["unseen_gain_over_one_reader"]["gain"] == 0.5
     assert made["unseen_gain_over_one_reader_calibrated"]["gain"] == 0.125
+    assert made["unseen_gain_over_unproven"]["gain"] == 0.0
     assert made["versions"] == [{"seed": 0, "sealed_failure": 0.5, "id": "v", "seen_failure": 0.5}] * 2
     low, high = made["networks"]["after"]["seen"]["interval"]
     assert low < 0.125 < high
