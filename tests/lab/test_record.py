@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks import checks, lab
+
 from tinyllm.lab.folder import machine
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
