@@ -12,7 +12,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,9 +34,11 @@ SHAPES: dict[str, dict[str, Any]] = {  # the neuron that ships, roughly, and one
 PROMPT, WRITTEN, ROUNDS = 40, 64, 9
 
 
-def server(path: Path) -> Any:
+def server(path: Path, adapters: Sequence[Path] = ()) -> Any:
+    """A GGUF in llama.cpp, in this process; adapters that a request does not ask for are off."""
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
+    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 0.0) for adapter in adapters]
     params.n_ctx, params.n_parallel, params.verbosity = 256, 1, -1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.api_keys = ["benchmark"]

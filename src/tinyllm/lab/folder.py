@@ -7,6 +7,7 @@ run does.
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -142,10 +143,21 @@ def machine() -> dict[str, Any]:
     return {
         "system": platform.system(),
         "processor": platform.machine(),
+        "processor_model": _processor_model(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         **libraries,
     }
+
+
+def _processor_model() -> str | None:
+    """What the processor is called, where the system tells it."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # only Linux has it
+        told = ""
+    name = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+    return name[1] if name else platform.processor() or None
 
 
 def card(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,15 @@ def text_interval(losses: NDArray[np.float64]) -> list[float]:
     """The interval of the mean of `losses` of one long text, as if 400 stretches of it were drawn."""
     pieces = np.array_split(losses, min(400, len(losses)))  # neighbours are alike
     return interval(losses, [len(piece) for piece in pieces])
+
+
+def mean_figures(
+    name: str, losses: NDArray[np.float64], lengths: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """The mean of `losses` as the figure `name`, and its interval as `name`_interval: of texts of these `lengths`,
+    or of one long text."""
+    ends = text_interval(losses) if lengths is None else interval(losses, lengths)
+    return {name: float(losses.mean()), f"{name}_interval": ends}
 
 
 def share_interval(share: float, n: int) -> list[float]:

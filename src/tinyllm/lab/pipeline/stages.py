@@ -14,7 +14,7 @@ import torch
 from tinyllm.errors import RequestError
 from tinyllm.lab import export
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.letters import text_interval
+from tinyllm.lab.letters import mean_figures
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.pipeline import questions, reinforce, report, talk, texts
 from tinyllm.lab.pipeline.exam import measured, right
@@ -112,16 +112,13 @@ def pretrain(folder: Folder, read: Text, tokenizer: Tokenizer, windows: Windows)
             text = read[name][1][:HELD]
             losses = text_losses(model, [tokenizer.end, *tokenizer.encode(text)])
             size = len(text.encode())
-            figures[f"{name}_bits_per_byte"] = float(losses.sum()) / np.log(2) / size
+            figures |= mean_figures(f"{name}_bits_per_byte", losses * len(losses) / size / np.log(2))
             nats.append(losses)
             sizes.append(size)
         losses = np.concatenate(nats)
         scale = len(losses) / sum(sizes) / np.log(2)
-        return figures | {
-            "bits_per_byte": float(losses.mean() * scale),
-            "bits_per_byte_interval": [float(end * scale) for end in text_interval(losses)],
-            "parameters": model.parameter_count,
-        }
+        figures |= mean_figures("bits_per_byte", losses * scale)
+        return figures | {"parameters": model.parameter_count}
 
     folder.once("pretrain", look)
     return model

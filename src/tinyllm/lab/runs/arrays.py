@@ -4,13 +4,14 @@ a net whose derivatives are written by hand.
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinyllm.errors import SettingsError
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.letters import encoded_names
+from tinyllm.lab.letters import encoded_names, mean_figures
 from tinyllm.lab.runs import descent
 from tinyllm.lab.runs.descent import State
 from tinyllm.lab.scratch import backprop as manual
@@ -49,7 +50,7 @@ def digits_cnn(folder: Folder) -> dict[str, float]:
     return folder.finish({"accuracy": float(right.mean()), "tested": len(right), "parameters": parameters})
 
 
-def tiny_gpt(folder: Folder) -> dict[str, float]:
+def tiny_gpt(folder: Folder) -> dict[str, Any]:
     """`scalar-gpt`: one GPT on two engines: equal gradients, very unequal speed; the fast one learns names."""
     letters, parts = encoded_names(folder.text("names.txt"))
     learn, dev = ([name[:17] for name in part] for part in parts[:2])
@@ -63,15 +64,16 @@ def tiny_gpt(folder: Folder) -> dict[str, float]:
         return gpt.loss(weights, shape, _padded([learn[row] for row in rows]))
 
     descent.fit(folder, list(weights.values()), loss, config["lr"])
-    dev_loss = float(gpt.loss(weights, shape, _padded(dev)).data)
+    losses = _losses(weights, shape, _padded(dev))
+    measured = mean_figures("dev_loss", losses, [len(name) - 1 for name in dev]) | {"dev_n": len(losses)}
     parameters = sum(weight.data.size for weight in weights.values())
     figure, plot = axes("step", "nats a character")
     plot.plot(*folder.curve("train"))
     folder.plot("loss", figure)
-    return folder.finish({**speeds, "dev_loss": dev_loss, "parameters": parameters})
+    return folder.finish({**speeds, **measured, "parameters": parameters})
 
 
-def backprop(folder: Folder) -> dict[str, float]:
+def backprop(folder: Folder) -> dict[str, Any]:
     """`names-backprop`: the lecture's model with every derivative by hand, held against automatic ones."""
     letters, parts = encoded_names(folder.text("names.txt"))
     x, y, dev_x, dev_y = (array for part in parts[:2] for array in _windows(part))
@@ -98,9 +100,12 @@ def backprop(folder: Folder) -> dict[str, float]:
             state[name] = 0.99 * state[name] + 0.01 * value
 
     descent.downhill(folder, int(state["step"]), look, move, lambda: state)
-    figures = {"gradient_error": error}
-    for name, xs, ys in (("train", x, y), ("dev", dev_x, dev_y)):
-        figures[f"{name}_loss"] = manual.loss_with(weights, xs, ys, state["mean"], state["variance"])
+    figures: dict[str, Any] = {"gradient_error": error}
+    figures["derivatives"] = sum(weight.size for weight in vars(weights).values())
+    for name, part, xs, ys in (("train", parts[0], x, y), ("dev", parts[1], dev_x, dev_y)):
+        losses = manual.losses_with(weights, xs, ys, state["mean"], state["variance"])
+        figures |= mean_figures(f"{name}_loss", losses, [len(ids) - 1 for ids in part])
+        figures[f"{name}_n"] = len(losses)
     figure, plot = axes("step", "nats a character")
     plot.plot(*folder.curve("train"))
     folder.plot("loss", figure)
@@ -145,6 +150,13 @@ def _gradient_error(weights: manual.Weights, x: gpt.Ids, y: gpt.Ids) -> float:
     F.cross_entropy(normal.tanh() @ w["w2"] + w["b2"], torch.tensor(y)).backward()
     slopes = {name: weight.grad for name, weight in w.items() if weight.grad is not None}
     return max(float(np.abs(getattr(by_hand, name) - slope.numpy()).max()) for name, slope in slopes.items())
+
+
+def _losses(weights: dict[str, Tensor], shape: gpt.Shape, ids: gpt.Ids) -> Array:
+    """The loss of each of `ids` (B, T) but the first, row by row; -1 fills up and does not count."""
+    wanted = ids[:, 1:]
+    log_p = gpt.logits(weights, shape, ids[:, :-1].clip(0)).log_softmax().data  # (B, T - 1, vocab)
+    return -np.take_along_axis(log_p, wanted.clip(0)[..., None], -1)[..., 0][wanted >= 0]
 
 
 def _padded(names: Sequence[Sequence[int]]) -> gpt.Ids:

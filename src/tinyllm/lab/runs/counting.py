@@ -8,7 +8,7 @@ import numpy as np
 from tinyllm.lab.chart import axes
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
-from tinyllm.lab.letters import Letters, encoded_names, encoded_plays, interval, text_interval
+from tinyllm.lab.letters import Letters, encoded_names, encoded_plays, mean_figures
 
 Texts = Sequence[Sequence[int]]
 
@@ -17,8 +17,10 @@ def names(folder: Folder) -> dict[str, Any]:
     """`names-count`: letters of names, on the split of the makemore lectures."""
     letters, (learn, dev, test) = encoded_names(folder.text("names.txt"))
     table, figures = _best(folder, learn, dev, len(letters))
-    figures["test_loss"] = table.loss(test)
-    figures["dev_loss_interval"] = interval(-np.log(table.probabilities(dev)), [len(x) - 1 for x in dev])
+    for name, part in (("dev", dev), ("test", test)):
+        losses = -np.log(table.probabilities(part))
+        figures |= mean_figures(f"{name}_loss", losses, [len(ids) - 1 for ids in part])
+        figures[f"{name}_n"] = len(losses)
     return folder.finish(figures, samples=[_written(table, letters, 20, seed, end=0) for seed in range(10)])
 
 
@@ -26,7 +28,7 @@ def shakespeare(folder: Folder) -> dict[str, Any]:
     """`shakespeare-count`: characters of the plays; the last tenth is the validation set, all of it counts."""
     letters, learn, dev = encoded_plays(folder.text("tinyshakespeare.txt"))
     table, figures = _best(folder, [learn], [dev], len(letters))
-    figures["dev_loss_interval"] = text_interval(-np.log(table.probabilities([dev])))
+    figures |= mean_figures("dev_loss", -np.log(table.probabilities([dev]))) | {"dev_n": len(dev) - 1}
     return folder.finish(figures, samples=[_written(table, letters, 300, folder.seed)])
 
 
@@ -42,7 +44,7 @@ def _best(folder: Folder, learn: Texts, dev: Texts, vocab: int) -> tuple[CountTa
     plot.plot(orders, losses, marker="o")
     folder.plot("orders", figure)
     best = CountTable(learn, vocab, orders[int(np.argmin(losses))])
-    return best, {"order": best.order, "dev_loss": best.loss(dev), "entries": best.entries}
+    return best, {"order": best.order, "entries": best.entries}
 
 
 def _written(table: CountTable, letters: Letters, length: int, seed: int, end: int | None = None) -> str:

@@ -93,18 +93,20 @@ def losses_of(model: Model, sequences: Sequence[Sequence[int]], given: int = 1) 
     return torch.cat(parts).numpy()
 
 
-def mixed(one: Floats, other: Floats) -> float:
-    """The loss of the best mixture of two models' probabilities, the weight of each half taken from the other half."""
+def mixed(one: Floats, other: Floats) -> Floats:
+    """The losses of the best mixture of two models' probabilities, the weight of each half taken from the other."""
     halves = [slice(0, len(one) // 2), slice(len(one) // 2, None)]
     weights = np.linspace(0, 1, 101)
 
-    def loss(weight: float, half: slice) -> float:
-        return float(-np.log(weight * one[half] + (1 - weight) * other[half]).sum())
+    def losses(weight: float, half: slice) -> Floats:
+        return -np.log(weight * one[half] + (1 - weight) * other[half])
 
-    total = 0.0
-    for half, rest in zip(halves, reversed(halves), strict=True):
-        total += loss(min(weights, key=lambda weight: loss(weight, rest)), half)
-    return total / len(one)
+    return np.concatenate(
+        [
+            losses(min(weights, key=lambda weight: losses(weight, rest).sum()), half)
+            for half, rest in zip(halves, reversed(halves), strict=True)
+        ]
+    )
 
 
 def chosen_device(device: str) -> str:

@@ -13,7 +13,7 @@ from tinyllm.lab.chart import axes, curves
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.generate import Sampling, generate
-from tinyllm.lab.letters import EDGE, Letters, encoded_names, interval
+from tinyllm.lab.letters import EDGE, Letters, encoded_names, mean_figures
 from tinyllm.lab.model import Model
 from tinyllm.lab.runs.fitting import Floats, fit, losses_of, mixed, shaped
 from tinyllm.lab.train import Example
@@ -21,7 +21,7 @@ from tinyllm.lab.train import Example
 ORDER = 6  # of the count table that models are mixed with: the best one on the dev set
 
 
-def bigram(folder: Folder) -> dict[str, float]:
+def bigram(folder: Folder) -> dict[str, Any]:
     """`names-bigram`: all names counted in a 27 x 27 table, and a neural model that finds the same table.
 
     The lecture measures on the names that it counts, so the losses here are of training.
@@ -32,10 +32,13 @@ def bigram(folder: Folder) -> dict[str, float]:
     for name in everything:
         np.add.at(table, (name[:-1], name[1:]), 1)
     odds = table / table.sum(axis=1, keepdims=True)
-    counted = float(-(table[table > 0] * np.log(odds[table > 0])).sum() / table.sum())
+    counted = np.concatenate([-np.log(odds[name[:-1], name[1:]]) for name in everything])
     _picture(folder, letters, table)
     model = _fit(folder, letters, everything, [])
-    figures = {"train_loss": counted, "model_train_loss": _mean(losses_of(model, everything))}
+    lengths = [len(name) - 1 for name in everything]
+    figures = mean_figures("train_loss", counted, lengths)
+    figures |= mean_figures("model_train_loss", losses_of(model, everything), lengths)
+    figures["train_n"] = len(counted)
     return folder.finish(figures, samples=_samples(model, letters))
 
 
@@ -43,16 +46,17 @@ def ladder(folder: Folder) -> dict[str, Any]:
     """A neural rung: the model of `folder.config`, alone and mixed with the count table."""
     letters, (learn, dev, test) = encoded_names(folder.text("names.txt"))
     model = _fit(folder, letters, learn, dev)
-    figures: dict[str, Any] = {"train_loss": _mean(losses_of(model, learn[:4000]))}
     table = CountTable(learn, len(letters), ORDER)
-    for name, part in (("dev", dev), ("test", test)):
-        losses = losses_of(model, part)
-        figures[f"{name}_loss"] = _mean(losses)
-        figures[f"mixed_{name}_loss"] = mixed(np.exp(-losses), table.probabilities(part))
-        if part is dev:
-            figures["dev_loss_interval"] = interval(losses, [len(name) - 1 for name in dev])
-            figures["dev_n"] = len(losses)
-    figures |= {"count_dev_loss": table.loss(dev), "parameters": model.parameter_count}
+    figures: dict[str, Any] = {}
+    for name, part in (("train", learn[:4000]), ("dev", dev), ("test", test)):
+        losses = {"": losses_of(model, part)}
+        if name != "train":  # which the table has counted
+            counted = table.probabilities(part)
+            losses |= {"mixed_": mixed(np.exp(-losses[""]), counted), "count_": -np.log(counted)}
+        for kind, each in losses.items():
+            figures |= mean_figures(f"{kind}{name}_loss", each, [len(ids) - 1 for ids in part])
+        figures[f"{name}_n"] = len(losses[""])
+    figures["parameters"] = model.parameter_count
     levels = {f"count table, order {ORDER}, dev": "count_dev_loss", "mixed with it, dev": "mixed_dev_loss"}
     curves(folder, {label: figures[name] for label, name in levels.items()}, top=2.6)
     return folder.finish(figures, samples=_samples(model, letters))
@@ -68,7 +72,7 @@ def _fit(
 
     def look(step: int) -> None:
         if dev:
-            folder.log("dev", step, loss=_mean(losses_of(model, dev)))
+            folder.log("dev", step, loss=float(losses_of(model, dev).mean()))
 
     fit(folder, model, [Example.text(name) for name in learn], look)
     return model
@@ -79,10 +83,6 @@ def _samples(model: Model, letters: Letters, count: int = 20) -> list[str]:
     start = letters.encode(EDGE)
     made = generate(model, [start] * count, 20, start[0], None, Sampling(seed=0).chooser())
     return [letters.decode(name) for name in made]
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean())
 
 
 def _picture(folder: Folder, letters: Letters, table: Floats) -> None:

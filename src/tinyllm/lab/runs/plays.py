@@ -15,7 +15,7 @@ from tinyllm.lab.chart import curves
 from tinyllm.lab.counts import CountTable
 from tinyllm.lab.folder import Folder
 from tinyllm.lab.generate import Sampling, generate
-from tinyllm.lab.letters import Letters, encoded_plays, text_interval
+from tinyllm.lab.letters import Letters, encoded_plays, mean_figures
 from tinyllm.lab.model import Model
 from tinyllm.lab.runs.fitting import Floats, fit, losses_of, mixed, shaped
 from tinyllm.lab.train import Example
@@ -44,13 +44,13 @@ def gpt(folder: Folder) -> dict[str, Any]:
     fit(folder, model, partial(windows, learn, context, folder.seed), look)
     losses = text_losses(model, dev)
     table = CountTable([learn], len(letters), ORDER)
-    counted = table.probabilities([dev])
+    counted = -np.log(table.probabilities([dev]))
     figures = {
-        "dev_loss": float(losses.mean()),
-        "dev_loss_interval": text_interval(losses),
+        **mean_figures("dev_loss", losses),
         "dev_n": len(losses),
-        "count_dev_loss": float(-np.log(counted).mean()),
-        "mixed_dev_loss": mixed(np.exp(-losses), counted),
+        **mean_figures("count_dev_loss", counted),
+        **mean_figures("less_than_count_dev_loss", counted - losses),  # of the same characters
+        **mean_figures("mixed_dev_loss", mixed(np.exp(-losses), np.exp(-counted))),
         "tokens": folder.config["steps"] * folder.config["batch"] * context,
         "parameters": model.parameter_count,
     }

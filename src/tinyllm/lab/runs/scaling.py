@@ -20,6 +20,8 @@ from tinyllm.lab.model import Config, Model
 from tinyllm.lab.runs import fitting
 from tinyllm.lab.runs.plays import text_losses, windows
 
+SPREAD = (0.025, 0.975)  # what an interval leaves out below and above
+
 
 def laws(folder: Folder) -> dict[str, Any]:
     """`scaling`: three budgets with models of several widths each, the law, and a larger budget that it predicts."""
@@ -46,20 +48,23 @@ def laws(folder: Folder) -> dict[str, Any]:
 
     largest = trained(min(shapes, key=hoped), budgets[-1])
     predicted = law.loss(largest.parameters, largest.tokens)
-    figures: dict[str, Any] = {"prediction_error": abs(predicted / largest.loss - 1)}
-    figures |= {"predicted": predicted, "measured": largest.loss, "measured_parameters": largest.parameters}
+    figures: dict[str, Any] = {"prediction_error": abs(predicted / largest.loss - 1), "predicted": predicted}
+    others = np.array([other.loss(largest.parameters, largest.tokens) for other in sure])
+    for name, values in (("prediction_error", np.abs(others / largest.loss - 1)), ("predicted", others)):
+        figures[f"{name}_interval"] = np.quantile(values, SPREAD).tolist()
+    figures |= {"measured": largest.loss, "measured_parameters": largest.parameters}
     figures |= {"measured_tokens": largest.tokens, "points": len(points)}
     for place, row in enumerate(rows, 1):
         found = lowest(row)
         figures[f"budget_{place}"] = budgets[place - 1]
         figures[f"best_parameters_{place}"], figures[f"best_loss_{place}"] = found or (None, None)
-    for name in ("alpha", "beta", "floor", "growth"):
+    for name in ("alpha", "beta", "floor", "growth", "a", "b"):
         figures[name] = getattr(law, name)
-        spread = np.quantile([getattr(other, name) for other in sure], (0.025, 0.975))
+        spread = np.quantile([getattr(other, name) for other in sure], SPREAD)
         figures[f"{name}_interval"] = spread.tolist()
     errors = [abs(law.loss(point.parameters, point.tokens) / point.loss - 1) for point in points]
     _pictures(folder, rows, law, largest)
-    return folder.finish(figures | {"largest_error_of_fit": max(errors), "a": law.a, "b": law.b})
+    return folder.finish(figures | {"largest_error_of_fit": max(errors)})
 
 
 def _trained(folder: Folder, plays: Any, shape: Config, budget: float) -> Point:

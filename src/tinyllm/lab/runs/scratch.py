@@ -1,11 +1,13 @@
 """Runs of the machines from scratch that take seconds: one weight, logic, sums, moons, deep gradients."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from tinyllm.lab.chart import axes
 from tinyllm.lab.folder import Folder
+from tinyllm.lab.letters import mean_figures
 from tinyllm.lab.runs import descent
 from tinyllm.lab.scratch import gradients, nets
 from tinyllm.lab.scratch.perceptron import Perceptron
@@ -35,7 +37,7 @@ def perceptron(folder: Folder) -> dict[str, float]:
     plot.plot(line, -(model.w1 * line + model.b) / model.w2, color="black")
     plot.set_ylim(-1, 1)
     folder.plot("line", figure)
-    figures = {"accuracy": 1 - wrong / len(examples), "epochs": epoch}
+    figures = {"accuracy": 1 - wrong / len(examples), "examples": len(examples), "epochs": epoch}
     return folder.finish(figures | {"w1": model.w1, "w2": model.w2, "b": model.b})
 
 
@@ -54,17 +56,19 @@ def logic(folder: Folder) -> dict[str, float]:
     return folder.finish(figures)
 
 
-def addition(folder: Folder) -> dict[str, float]:
+def addition(folder: Folder) -> dict[str, Any]:
     """`addition`: networks that have seen sums of numbers up to 1, asked for larger ones."""
     sizes = (1, 2, 5, 10, 100)
-    figures: dict[str, float] = {}
+    figures: dict[str, Any] = {}
     figure, plot = axes("largest number added (1 was seen)", "mean absolute error")
     for name, hidden in (("linear", 0), ("tanh", folder.config["hidden"])):
         net = nets.small(hidden, folder.seed)
         descent.fit(folder, net.weights, nets.sum_loss(net, folder.seed), 0.02, name)
-        errors = [nets.sum_error(net, size) for size in sizes]
-        figures |= {f"{name}_error_{size}": error for size, error in zip(sizes, errors, strict=True)}
-        plot.loglog(sizes, errors, marker="o", label=name)
+        errors = [nets.sum_errors(net, size) for size in sizes]
+        for size, each in zip(sizes, errors, strict=True):
+            figures |= mean_figures(f"{name}_error_{size}", each, [1] * len(each))
+        figures["tested"] = len(errors[0])
+        plot.loglog(sizes, [each.mean() for each in errors], marker="o", label=name)
     plot.legend()
     folder.plot("errors", figure)
     return folder.finish(figures)
@@ -78,7 +82,9 @@ def moons(folder: Folder) -> dict[str, float]:
     fresh, fresh_classes = nets.moons(2000, folder.config["noise"], folder.seed + 1)
     figures = {
         "accuracy": float(((net(points).data[:, 0] > 0) == classes).mean()),
+        "examples": len(classes),
         "fresh_accuracy": float(((net(fresh).data[:, 0] > 0) == fresh_classes).mean()),
+        "tested": len(fresh_classes),
     }
     figure, plot = axes("", "", 6, 4)
     x, y = np.meshgrid(np.linspace(-1.6, 2.6, 120), np.linspace(-1.2, 1.7, 120))

@@ -90,10 +90,10 @@ def sum_loss(net: Layers, seed: int) -> Loss:
     return lambda step: ((net(pairs) - pairs.sum(1, keepdims=True)) ** 2).mean()
 
 
-def sum_error(net: Layers, largest: float, seed: int = 1) -> float:
-    """The mean absolute error on sums of pairs from -largest to largest."""
+def sum_errors(net: Layers, largest: float, seed: int = 1) -> Array:
+    """The absolute errors (1000,) on sums of pairs from -largest to largest."""
     pairs = np.random.default_rng(seed).uniform(-largest, largest, size=(1000, 2))
-    return float(np.abs(net(pairs).data - pairs.sum(1, keepdims=True)).mean())
+    return np.abs(net(pairs).data[:, 0] - pairs.sum(1))
 
 
 def moons(count: int, noise: float, seed: int) -> tuple[Array, NDArray[np.int64]]:
