@@ -45,8 +45,8 @@ class Options(Rates):
     as it is. `context` is in tokens for each of `parallel` simultaneous answers. `threads` None is one for a
     model below 100 MB and every core for larger ones. `cache_prompt` reuses the work on a shared beginning:
     faster for long prompts, but then equal requests may differ in the last bits of their scores (as they may
-    with `parallel` above 1); with adapters it does nothing. `gpu_layers` counts layers moved to a GPU where the engine was built for one.
-    `parameters` 0 counts them in the file.
+    with `parallel` above 1); with adapters it does nothing. `gpu_layers` counts layers moved to a GPU where the
+    engine was built for one. `parameters` 0 counts them in the file.
     """
 
     path: Path
