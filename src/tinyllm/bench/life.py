@@ -17,11 +17,12 @@ from tinyllm.engine import fold
 from tinyllm.grading import Reference
 from tinyllm.grading.reference import against
 from tinyllm.graph import Graph
-from tinyllm.learning.cycle import Learner, Round
+from tinyllm.learning.cycle import Learner
 from tinyllm.learning.expand import GROWN, Expansion
 from tinyllm.learning.items import Item, among, gather, turned
 from tinyllm.learning.proposal import Ask, Cluster, Findings, Proposal
 from tinyllm.learning.right import Right
+from tinyllm.learning.rounds import Round
 from tinyllm.learning.specialist import Example
 from tinyllm.learning.trial import Verdict
 from tinyllm.learning.versions import head_of

@@ -25,9 +25,10 @@ from tinyllm.types import JSON
 
 if TYPE_CHECKING:
     from tinyllm.cli.wiring import Learning
-    from tinyllm.learning.cycle import Report, Round
+    from tinyllm.learning.cycle import Report
     from tinyllm.learning.lessons import Lessons
     from tinyllm.learning.proposal import Proposal
+    from tinyllm.learning.rounds import Round
     from tinyllm.learning.trial import Verdict
 
 SAMPLE = "sample"

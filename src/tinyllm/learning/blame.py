@@ -6,7 +6,7 @@ it was not the cause, but could have been the mend. Knows nothing about how grap
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -14,8 +14,8 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from tinyllm.graph import Graph, RouterNode
-from tinyllm.learning.failures import Failure
-from tinyllm.learning.proposal import Ask, Bench
+from tinyllm.learning.failures import Failure, failures
+from tinyllm.learning.proposal import Ask, Bench, Cluster
 from tinyllm.learning.tryout import Right
 from tinyllm.types import Trace
 
@@ -85,6 +85,33 @@ async def blame(
             if progress is not None:
                 progress(runs, most)
     return Blame(found, runs, **counts, skipped=len(queue))
+
+
+async def at_fault(
+    clusters: Sequence[Cluster],
+    head: Graph,
+    bench: Bench,
+    right: Right,
+    *,
+    most: int = MOST,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Sequence[Cluster], int]:
+    """The clusters, each with the node that most of its failures are to blame on, as far as `most` runs tell; and
+    how many it took."""
+    if not clusters:
+        return clusters, 0
+    failed = failures(item for cluster in clusters for item in cluster.items)
+    found = await blame(failed, head, bench, right, most=most, seed=seed, progress=progress)
+    node = {one.item.trace.run_id: one.node for one in found.failures if one.settled}
+    told = [
+        Counter(node[run] for item in cluster.items if (run := item.trace.run_id) in node)
+        for cluster in clusters
+    ]
+    return [
+        replace(cluster, node=nodes.most_common(1)[0][0]) if nodes else cluster
+        for cluster, nodes in zip(clusters, told, strict=True)
+    ], found.runs
 
 
 def changes(trace: Trace, graph: Graph) -> list[Change]:

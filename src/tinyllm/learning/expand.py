@@ -13,6 +13,7 @@ ways to ask; rivals that leave them alone stand beside.
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tinyllm.grading import REFUSED, node_of
 from tinyllm.graph import Graph, Model, NodeSpec, RouterNode, Specialist, put_nodes, successors
@@ -32,8 +33,19 @@ FEWEST = 8  # requests from which a specialist can be trained
 Rehearsal = Callable[[], Sequence[Example]]
 """Draws from what the readers of day one were trained on."""
 
-Learn = Callable[[str, Sequence[Example], Sequence[Slots], Sequence[Example], int], Awaitable[Trained]]
-"""Trains the reader of a tool, of its calls, what it is to refuse, what it rehearses, and a seed."""
+
+class Material(NamedTuple):
+    """What the reader of a tool is trained on: its calls, what `others` answer and it refuses, and a rehearsal."""
+
+    tool: str
+    calls: Sequence[Example]
+    others: Sequence[Slots]
+    rehearsed: Sequence[Example]
+    seed: int
+
+
+Learn = Callable[[Material], Awaitable[Trained]]
+"""Trains a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ class Expansion:
 
     async def grown(self, findings: Findings, learn: Learn, *, worst: bool = False) -> Sequence[Proposal]:
         """What it proposes, with readers that `learn` trains; of the `worst` the one for what fails most alone."""
+        head = findings.head
         worth = {item.trace.run_id: item for cluster in findings.clusters for item in cluster.items}
         items = {item.trace.run_id: item for item in findings.items if item.by is None} | worth
         failed = [item for item in items.values() if not item.passed]
@@ -62,7 +75,6 @@ class Expansion:
             new[self.ops[target.op].tool].append(target)
         # What fails of other kinds is not worth a specialist, but one learns from it; not from one user's word.
         many = Counter({tool: sum(t.item.trace.run_id in worth for t in own) for tool, own in new.items()})
-        head = findings.head
         wanted = [
             tool
             for tool, count in many.most_common()
@@ -72,28 +84,31 @@ class Expansion:
         if not wanted or len(successors(head.nodes[head.entry])) != 1:
             return []
         rehearsed = self.rehearsal()
-        known = {self._tool(call) for _, call in rehearsed}
-        more = [
-            tool
-            for tool in self.tools
-            if tool not in wanted
-            and (_name(tool) in head.nodes or (tool in known and len(new[tool]) >= FEWEST))
-        ]
+        more = self._more(head, {*wanted}, new, rehearsed)
         rivals = list({tuple(tools): None for tools in ([*wanted, *more], wanted, wanted[:1])})
         return [
             await self._grown(findings, {tool: new[tool] for tool in tools}, rehearsed, learn)
             for tools in (rivals[-1:] if worst else rivals)
         ]
 
-    async def _linear(
+    def _more(
         self,
-        tool: str,
-        calls: Sequence[Example],
-        others: Sequence[Slots],
+        head: Graph,
+        wanted: Collection[str],
+        new: Mapping[str, Sequence[Target]],
         rehearsed: Sequence[Example],
-        seed: int,
-    ) -> Trained:
-        return train_reader(calls, others, self.ops, rehearsed=rehearsed, seed=seed)
+    ) -> list[str]:
+        """The tools whose readers are trained beside those that are wanted: old ones, and rehearsed ones."""
+        known = {self._tool(call) for _, call in rehearsed}
+        return [
+            tool
+            for tool in self.tools
+            if tool not in wanted
+            and (_name(tool) in head.nodes or (tool in known and len(new.get(tool, ())) >= FEWEST))
+        ]
+
+    async def _linear(self, of: Material) -> Trained:
+        return train_reader(of.calls, of.others, self.ops, rehearsed=of.rehearsed, seed=of.seed)
 
     async def _grown(
         self,
@@ -103,48 +118,55 @@ class Expansion:
         learn: Learn,
     ) -> Proposal:
         """The head with a specialist for each of these tools, a new one or an old one trained again."""
-        head, seed = findings.head, findings.seed
+        head = findings.head
         routes, nodes = front(head)
         before = routes[BEFORE].to
         tools = {self._tool(call) for _, call in rehearsed} & {*new}
         kinds = self._known(findings.items, routes, tools)
         for tool, targets in new.items():
             kinds.setdefault(_name(tool), []).extend((target.slots, target.call) for target in targets)
-        known = self._by_route(rehearsed, kinds)
-        trained: dict[str, Trained] = {}
+        trained = await self._trained(new, kinds, self._by_route(rehearsed, kinds), learn, findings.seed)
         for tool in new:
+            name = _name(tool)
+            if name in trained:
+                done = sorted({call.split()[0] for _, call in kinds[name]})
+                routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
+                nodes[name] = Specialist(
+                    kind="specialist", model=name, next=_end(head), tools=(tool,), simpler=before
+                )
+        # What a broken router, or one that knows a route no more, would lose goes the old way.
+        nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
+        models = {**head.models, **{name: learned(one) for name, one in trained.items()}}
+        failed = Counter(node_of(target.item.trace) for one in new.values() for target in one)
+        return Proposal(
+            "expand",
+            failed.most_common(1)[0][0],
+            _reasons(new, trained),
+            put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
+            files={one.sha256: one.data for one in trained.values()},
+            cost=Cost(macs=sum(one.macs for one in trained.values())),
+        )
+
+    async def _trained(
+        self,
+        tools: Iterable[str],
+        kinds: Mapping[str, Sequence[Example]],
+        known: Sequence[tuple[str, Slots, str]],
+        learn: Learn,
+        seed: int,
+    ) -> dict[str, Trained]:
+        """The readers by name, as far as there is enough to train them on, and the router that leads to them."""
+        trained: dict[str, Trained] = {}
+        for tool in tools:
             name = _name(tool)
             if len(kinds[name]) < FEWEST:
                 continue
             others = [slots for kind, examples in kinds.items() if kind != name for slots, _ in examples]
             again = [(slots, call if route == name else REFUSE) for route, slots, call in known]
-            trained[name] = await learn(tool, kinds[name], others, again, seed)
-            done = sorted({call.split()[0] for _, call in kinds[name]})
-            routes[name] = Route(to=name, when=f"requests for {', '.join(done)}")
-            nodes[name] = Specialist(
-                kind="specialist", model=name, next=_end(head), tools=(tool,), simpler=before
-            )
-        trained[GROWN] = train_router(
-            {kind: [slots for slots, _ in examples] for kind, examples in kinds.items()},
-            rehearsed=[(slots, route) for route, slots, _ in known],
-            seed=seed,
-        )
-        # What a broken router, or one that knows a route no more, would lose goes the old way.
-        nodes[GROWN] = RouterNode(kind="router", model=GROWN, routes=routes, otherwise=before)
-        models = {**head.models, **{name: learned(one) for name, one in trained.items()}}
-        return Proposal(
-            "expand",
-            Counter(node_of(target.item.trace) for one in new.values() for target in one).most_common(1)[0][
-                0
-            ],
-            "; ".join(_reason(tool, targets) for tool, targets in new.items() if targets)
-            + "".join(
-                f"; {_name(tool)} is trained anew" for tool in new if not new[tool] and _name(tool) in trained
-            ),
-            put_nodes(head, nodes, models=models, tools=tuple(self.tools)),
-            files={one.sha256: one.data for one in trained.values()},
-            cost=Cost(macs=sum(one.macs for one in trained.values())),
-        )
+            trained[name] = await learn(Material(tool, kinds[name], others, again, seed))
+        asked = {kind: [slots for slots, _ in examples] for kind, examples in kinds.items()}
+        rehearsed = [(slots, route) for route, slots, _ in known]
+        return {**trained, GROWN: train_router(asked, rehearsed=rehearsed, seed=seed)}
 
     def _known(
         self, items: Iterable[Item], routes: Iterable[str], rehearsed: Collection[str]
@@ -207,6 +229,12 @@ def _end(head: Graph) -> Next:
     """Where the network's specialists lead."""
     ends = [spec.next for spec in head.nodes.values() if isinstance(spec, Specialist)]
     return Counter(ends).most_common(1)[0][0]
+
+
+def _reasons(new: Mapping[str, Sequence[Target]], trained: Collection[str]) -> str:
+    told = "; ".join(_reason(tool, targets) for tool, targets in new.items() if targets)
+    anew = (_name(tool) for tool, targets in new.items() if not targets and _name(tool) in trained)
+    return told + "".join(f"; {name} is trained anew" for name in anew)
 
 
 def _reason(tool: str, targets: Sequence[Target]) -> str:

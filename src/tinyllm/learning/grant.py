@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinyllm.graph import Specialist, put_nodes
-from tinyllm.learning.proposal import READERS, Findings, Proposal
+from tinyllm.graph import Graph, Specialist, put_nodes
+from tinyllm.learning.proposal import Cluster, Findings, Proposal
 from tinyllm.learning.search import find_calls
 from tinyllm.protocols import Tool
 from tinyllm.slots import Ops
@@ -26,15 +26,14 @@ class Grants:
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = []
-        for node in sorted({cluster.node for cluster in findings.clusters}):
-            spec = findings.head.nodes.get(node)
-            if isinstance(spec, Specialist) and findings.head.models[spec.model].backend not in READERS:
-                made += await self._granted(findings, node, spec)
+        for node, spec, kinds in findings.of_prompted():
+            made += await self._granted(findings.head, node, spec, kinds)
         return made
 
-    async def _granted(self, findings: Findings, node: str, spec: Specialist) -> list[Proposal]:
-        own = [cluster for cluster in findings.clusters if cluster.node == node]
-        failed = [item for cluster in own for item in cluster.items if not item.passed]
+    async def _granted(
+        self, head: Graph, node: str, spec: Specialist, kinds: Sequence[Cluster]
+    ) -> list[Proposal]:
+        failed = [item for cluster in kinds for item in cluster.items if not item.passed]
         lacking = {name: tool for name, tool in self.tools.items() if name not in spec.tools}
         targets = await find_calls(failed, self.ops, lacking)
         if not targets:
@@ -47,5 +46,5 @@ class Grants:
             f"such as {example.request.text!r}"
         )
         put = spec.model_copy(update={"tools": (*spec.tools, tool), "turns": max(spec.turns, TURNS)})
-        graph = put_nodes(findings.head, {node: put}, tools=tuple(self.tools))
+        graph = put_nodes(head, {node: put}, tools=tuple(self.tools))
         return [Proposal("tool", node, reason, graph)]

@@ -56,6 +56,10 @@ class Item:
         """The right answer, where it is known."""
         return self.grade.reference
 
+    def chosen(self, router: str) -> str | None:
+        """The route that a router chose first; None where it chose none, or was not asked."""
+        return next((span.choice for span in self.trace.spans if span.node == router), None)
+
     def part(self, network: str) -> Part:
         """The part of the network's traffic that it belongs to: its group's, until that is spent."""
         return "propose" if self.spent else part_of(self.group, salt=network)

@@ -108,7 +108,7 @@ class Merging:
         kept, gone = router.routes[label].to, router.routes[other].to
         calls, asked = list[tuple[Slots, str]](), defaultdict[str, list[Slots]](list)
         for item in findings.items:
-            slots, chosen = find(item.request.text), _chosen(item, twins.router) or BEFORE
+            slots, chosen = find(item.request.text), item.chosen(twins.router) or BEFORE
             route = label if chosen == other else chosen
             asked[route].append(slots)
             call = call_made(item, slots, self.ops) if item.passed and route == label else None
@@ -146,7 +146,7 @@ def _twins(findings: Findings) -> Iterable[Twins]:
             continue
         answered = defaultdict[str, list[Item]](list)
         for item in findings.items:
-            answered[_chosen(item, name) or ""].append(item)
+            answered[item.chosen(name) or ""].append(item)
         able = [label for label in router.routes if len(answered[label]) >= SEEN]
         for pair in combinations(able, 2):
             one, other = (router.routes[label].to for label in pair)
@@ -168,11 +168,6 @@ def _alike(head: Graph, router: str, one: str, other: str) -> bool:
 def _is_reader(head: Graph, node: str) -> bool:
     spec = head.nodes[node]
     return isinstance(spec, Specialist) and head.models[spec.model].backend == "learned"
-
-
-def _chosen(item: Item, router: str) -> str | None:
-    """The route that a router chose first."""
-    return next((span.choice for span in item.trace.spans if span.node == router), None)
 
 
 def _without(

@@ -12,12 +12,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from tinyllm.backends.neuron import encode, spell, words
-from tinyllm.learning.expand import Expansion
+from tinyllm.learning.expand import Expansion, Material
 from tinyllm.learning.items import phrasing
 from tinyllm.learning.proposal import Findings, Proposal
 from tinyllm.learning.specialist import HELD_OUT, Example, Trained, readings
 from tinyllm.protocols import Recipe, Trainer
-from tinyllm.slots import REFUSE, Slots, canonical
+from tinyllm.slots import REFUSE, canonical
 from tinyllm.types import JSON
 
 RECIPE = Recipe(
@@ -49,14 +49,8 @@ class Neurons:
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         cards: list[Mapping[str, JSON]] = []
 
-        async def learn(
-            tool: str,
-            calls: Sequence[Example],
-            others: Sequence[Slots],
-            rehearsed: Sequence[Example],
-            seed: int,
-        ) -> Trained:
-            trained, card = await self._trained(tool, calls, others, rehearsed, seed)
+        async def learn(of: Material) -> Trained:
+            trained, card = await self._trained(of)
             cards.append(card)
             return trained
 
@@ -72,35 +66,28 @@ class Neurons:
             for proposal, card in zip(made, cards, strict=True)
         ]
 
-    async def _trained(
-        self,
-        tool: str,
-        calls: Sequence[Example],
-        others: Sequence[Slots],
-        rehearsed: Sequence[Example],
-        seed: int,
-    ) -> tuple[Trained, Mapping[str, JSON]]:
+    async def _trained(self, of: Material) -> tuple[Trained, Mapping[str, JSON]]:
         """The file with its card, trained on an epoch of copies that is drawn anew each time."""
-        ops = {name: op for name, op in self.expansion.ops.items() if op.tool in ("", tool)}
-        kept, held = _divided([(slots, canonical(call, ops)) for slots, call in calls])
-        refused, held_refused = _divided([(slots, REFUSE) for slots in others])
+        ops = {name: op for name, op in self.expansion.ops.items() if op.tool in ("", of.tool)}
+        kept, held = _divided([(slots, canonical(call, ops)) for slots, call in of.calls])
+        refused, held_refused = _divided([(slots, REFUSE) for slots in of.others])
 
         def epoch(number: int) -> list[tuple[str, str]]:
-            random = Random(f"{seed} {number}")
-            drawn = readings(kept, [slots for slots, _ in refused], ops, rehearsed, random)
+            random = Random(f"{of.seed} {number}")
+            drawn = readings(kept, [slots for slots, _ in refused], ops, of.rehearsed, random)
             own = [example for example in drawn if example[1] != REFUSE]
             return _pairs(own, [example for example in drawn if example[1] == REFUSE], random)
 
         whole = words(epoch(0), ops)
         recipe = replace(self.recipe, vocab=self.recipe.vocab + len(whole), words=whole)
         with TemporaryDirectory() as folder:
-            out = Path(folder) / f"{tool}.gguf"
+            out = Path(folder) / f"{of.tool}.gguf"
             card = await self.trainer.train(
                 recipe,
                 epoch,
-                _pairs(held, held_refused, Random(seed)),
+                _pairs(held, held_refused, Random(of.seed)),
                 out,
-                seed=seed,
+                seed=of.seed,
                 progress=self.progress,
             )
             return Trained(out.read_bytes(), card["parameters"], card["macs"], "neuron"), card

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tinyllm.errors import BackendError, GraphError
 from tinyllm.graph import Graph, Specialist, put_nodes, put_prompt
-from tinyllm.learning.proposal import READERS, Cluster, Findings, Proposal
+from tinyllm.learning.proposal import Cluster, Findings, Proposal
 from tinyllm.types import Completion, Message, Prompt, Sampling
 
 LONGEST = 1200  # characters of a prompt
@@ -33,11 +33,8 @@ class Writer:
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = []
-        for node in sorted({cluster.node for cluster in findings.clusters}):
-            spec = findings.head.nodes.get(node)
-            if isinstance(spec, Specialist) and findings.head.models[spec.model].backend not in READERS:
-                kinds = [cluster for cluster in findings.clusters if cluster.node == node]
-                made += await self._proposal(findings.head, node, spec, kinds)
+        for node, spec, kinds in findings.of_prompted():
+            made += await self._proposal(findings.head, node, spec, kinds)
         return made
 
     async def write(self, old: str, kinds: Sequence[Cluster]) -> str | None:

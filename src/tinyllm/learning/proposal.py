@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
-from tinyllm.graph import Graph
+from tinyllm.graph import Graph, Specialist
 from tinyllm.learning.items import Item
 from tinyllm.types import JSON, Cost, Request, Trace
 
@@ -65,6 +65,18 @@ class Findings:
     items: Sequence[Item]
     clusters: Sequence[Cluster]
     seed: int = 0
+
+    def of_prompted(self) -> list[tuple[str, Specialist, list[Cluster]]]:
+        """The nodes of the clusters whose models read a prompt, by name, each with its own clusters."""
+        kinds: dict[str, list[Cluster]] = {}
+        for cluster in sorted(self.clusters, key=lambda one: one.node):
+            kinds.setdefault(cluster.node, []).append(cluster)
+        return [
+            (node, spec, own)
+            for node, own in kinds.items()
+            if isinstance(spec := self.head.nodes.get(node), Specialist)
+            and self.head.models[spec.model].backend not in READERS
+        ]
 
 
 @dataclass(frozen=True, slots=True)

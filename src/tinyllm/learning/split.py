@@ -13,7 +13,7 @@ who writes prompts.
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean
@@ -28,7 +28,7 @@ from tinyllm.learning.alternatives import models_for
 from tinyllm.learning.expand import BEFORE, FEWEST, GROWN, learned
 from tinyllm.learning.items import Item
 from tinyllm.learning.prompts import text_of
-from tinyllm.learning.proposal import READERS, Bench, Cluster, Findings, Proposal
+from tinyllm.learning.proposal import Bench, Cluster, Findings, Proposal
 from tinyllm.learning.specialist import train_router
 from tinyllm.learning.tryout import Right, Tryout
 from tinyllm.slots import Slots, find
@@ -72,18 +72,18 @@ class Splits:
 
     async def __call__(self, findings: Findings) -> Sequence[Proposal]:
         made = list[Proposal]()
-        for node in sorted({cluster.node for cluster in findings.clusters}):
-            spec = findings.head.nodes.get(node)
-            if isinstance(spec, Specialist) and findings.head.models[spec.model].backend not in READERS:
-                try:
-                    made += await self._split(findings, node, spec)
-                except GraphError:
-                    continue  # a node that stands where a router cannot
+        for node, spec, kinds in findings.of_prompted():
+            try:
+                made += await self._split(findings, node, spec, kinds)
+            except GraphError:
+                continue  # a node that stands where a router cannot
         return made
 
-    async def _split(self, findings: Findings, node: str, spec: Specialist) -> Sequence[Proposal]:
+    async def _split(
+        self, findings: Findings, node: str, spec: Specialist, kinds: Sequence[Cluster]
+    ) -> Sequence[Proposal]:
         head = findings.head
-        kinds = [one for one in findings.clusters if one.node == node and len(one.items) >= FEWEST][:KINDS]
+        kinds = [kind for kind in kinds if len(kind.items) >= FEWEST][:KINDS]
         known = {item.trace.run_id for kind in kinds for item in kind.items}
         rest = [i for i in findings.items if node_of(i.trace) == node and i.trace.run_id not in known]
         groups: list[tuple[Cluster | None, Sequence[Item]]] = [(kind, kind.items) for kind in kinds]
@@ -138,36 +138,50 @@ def _grown(
     head = findings.head
     name = _router_of(head, node)
     router = head.nodes.get(name)
-    before = {BEFORE: Route(to=node, when="everything else")}
-    routes = dict(router.routes) if isinstance(router, RouterNode) else before
-    nodes = {} if isinstance(router, RouterNode) else redirect(head, node, name)
-    served: defaultdict[int, list[tuple[Cluster, Tried]]] = defaultdict(list)
-    for one in tried:
-        way = best_of([one.share_of(way) for way in range(len(ways))])
-        if one.kind is not None and way:
-            served[way].append((one.kind, one))
+    if isinstance(router, RouterNode):
+        routes, nodes = dict(router.routes), dict[str, NodeSpec]()
+    else:
+        routes, nodes = {BEFORE: Route(to=node, when="everything else")}, redirect(head, node, name)
+    before = routes[BEFORE].to
     labels, chosen, reasons = dict[str, str](), dict[str, Way](), list[str]()
-    for way, kinds in served.items():
-        label = _name(routes[BEFORE].to, kinds[0][0], {*head.nodes, *chosen})
+    for way, kinds in _served(tried, len(ways)).items():
+        label = _name(before, kinds[0][0], {*head.nodes, *chosen})
         chosen[label] = ways[way]
-        nodes[label] = spec.model_copy(update={"simpler": routes[BEFORE].to})
+        nodes[label] = spec.model_copy(update={"simpler": before})
         examples = "; ".join(f"{kind.examples[0]!r}" for kind, _ in kinds)
         routes[label] = Route(to=label, when=f"requests such as {examples}")
         labels |= {item.trace.run_id: label for kind, _ in kinds for item in kind.items}
         reasons += [_reason(node, kind, one, way, ways[way]) for kind, one in kinds]
-    asked: defaultdict[str, list[Slots]] = defaultdict(list)
-    for item in findings.items:
-        taken = next((span.choice for span in item.trace.spans if span.node == name), None)
-        if taken or node_of(item.trace) == node or item.trace.run_id in labels:
-            label = labels.get(item.trace.run_id) or taken or BEFORE
-            asked[label].append(find(item.request.text))
+    asked = _asked(findings.items, node, name, labels)
     if len(asked) < 2:
         return []
     trained = train_router(asked, seed=findings.seed)
-    nodes[name] = RouterNode(kind="router", model=name, routes=routes, otherwise=routes[BEFORE].to)
+    nodes[name] = RouterNode(kind="router", model=name, routes=routes, otherwise=before)
     graph = _with(head, nodes, chosen, models={**head.models, name: learned(trained)})
     files = {trained.sha256: trained.data}
     return [Proposal("expand", node, "; ".join(reasons), graph, files, cost=Cost(macs=trained.macs))]
+
+
+def _served(tried: Sequence[Tried], ways: int) -> Mapping[int, Sequence[tuple[Cluster, Tried]]]:
+    """The kinds that each way serves best, by its number; without those that the node itself does."""
+    served: defaultdict[int, list[tuple[Cluster, Tried]]] = defaultdict(list)
+    for one in tried:
+        way = best_of([one.share_of(way) for way in range(ways)])
+        if one.kind is not None and way:
+            served[way].append((one.kind, one))
+    return served
+
+
+def _asked(
+    items: Sequence[Item], node: str, router: str, labels: Mapping[str, str]
+) -> Mapping[str, Sequence[Slots]]:
+    """What the router is to tell apart, by route: by run the new `labels`, and what it chose before for the rest."""
+    asked: defaultdict[str, list[Slots]] = defaultdict(list)
+    for item in items:
+        route = labels.get(item.trace.run_id) or item.chosen(router)
+        if route or node_of(item.trace) == node:
+            asked[route or BEFORE].append(find(item.request.text))
+    return asked
 
 
 def _router_of(head: Graph, node: str) -> str:

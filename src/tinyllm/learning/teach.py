@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.errors import Conflict
-from tinyllm.learning.cycle import ON_ITS_WAY, Learner, Report, Round, seen_by, taught_cluster
+from tinyllm.learning.cycle import ON_ITS_WAY, Learner, Report
 from tinyllm.learning.items import Item, among, capped, gather
 from tinyllm.learning.lessons import Lessons
 from tinyllm.learning.proof import HEAD, PROTECTED, trial_id
 from tinyllm.learning.proposal import Findings, Proposal
+from tinyllm.learning.rounds import Round, numbered
+from tinyllm.learning.seen import seen_by, taught_cluster
 from tinyllm.learning.traffic import Part
 from tinyllm.learning.trial import Contest, Rules, as_data, vouch
 from tinyllm.learning.tryout import Answers, Tryout, mean_cost, nodes_with, outcome
@@ -53,8 +55,7 @@ async def teach(learner: Learner, lessons: Lessons, *, dry: bool = False) -> Rep
     findings = Findings(head.graph, [*seen, *lesson.made_from], found, learner.seed)
     faults: list[str] = []
     made = await learner.made(learner.proposers, findings, faults) if found else []
-    made = [one for one in made if not one.saves]
-    proposals = {f"{number}. {one.edit} {one.node}": one for number, one in enumerate(made, 1)}
+    proposals = numbered(one for one in made if not one.saves)
     rounds = []
     if proposals:
         rounds.append(await _round(learner, head, lesson, older, proposals, tryout, dry, faults))
@@ -77,7 +78,7 @@ def _reason(lesson: _Lesson, rounds: Sequence[Round]) -> str:
     if rounds and rounds[0].version:
         return "what it does live is watched, as with every change"
     if rounds:
-        return rounds[0].trial.verdict if rounds[0].trial else rounds[0].contest.reason
+        return rounds[0].reason
     failing = sum(not item.passed for item in lesson.made_from)
     if not failing:
         return "the network answers every example rightly already"
