@@ -26,17 +26,17 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     shown = [*singles, *(point for name, *_ in _CURVES for point in curves[name])]
     lowest = int(min(row["interval"][0] for row in shown) * 10) / 10
     highest = -int(-max(row["interval"][1] for row in shown) * 10 - 1) / 10
-    dearest = max(row["price"] for row in shown) * 1.05
+    widest, dearest = (max(row["price"] for row in some) for some in (shown, singles))
 
-    def x(price: float) -> float:
-        return across(price / dearest)
+    def part(price: float) -> float:
+        return price / widest / 1.05
 
     def share(right: float) -> float:
         return (right - lowest) / (highest - lowest)
 
     def whisker(row: Mapping[str, Any], color: str) -> str:
         low, high = (up(share(edge)) for edge in row["interval"])
-        at, middle = x(row["price"]), up(share(row["accuracy"]))
+        at, middle = across(part(row["price"])), up(share(row["accuracy"]))
         line = f"<line x1='{at}' x2='{at}' y1='{low}' y2='{high}' stroke='{color}'/>"
         return line + f"<circle cx='{at}' cy='{middle}' r='3.5' fill='{color}'/>"
 
@@ -44,16 +44,17 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     for step in range(round(lowest * 10), round(highest * 10) + 1):
         yield rule(share(step / 10), f"{step / 10:.0%}")
     for step in range(5):
-        yield text(across(step / 4), HEIGHT - BOTTOM + 18, f"{dearest * step / 4:.2f}", "middle")
+        price = dearest * step / 4
+        yield text(across(part(price)), HEIGHT - BOTTOM + 18, f"{price:.3g}", "middle")
     yield text(across(0.5), HEIGHT - 12, "price of a request", "middle")
     place = TOP + 4
     for name, color, label in _CURVES:
         points = sorted(curves[name], key=lambda row: float(row["price"]))
         edges = [(row["price"], row["interval"][0]) for row in points]
         edges += [(row["price"], row["interval"][1]) for row in reversed(points)]
-        around = " ".join(f"{x(price)},{up(share(edge))}" for price, edge in edges)
+        around = " ".join(f"{across(part(price))},{up(share(edge))}" for price, edge in edges)
         yield f"<polygon points='{around}' fill='{color}' {_BAND}/>"
-        yield curve(((row["price"] / dearest, share(row["accuracy"])) for row in points), color)
+        yield curve(((part(row["price"]), share(row["accuracy"])) for row in points), color)
         yield text(WIDTH - RIGHT + 22, place, label, color=color)
         place += 20
     for row in singles:
