@@ -5,6 +5,7 @@ Knows nothing about files or reports.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.bench.splits import Split
@@ -49,9 +50,10 @@ class Stage:
     coming_alike: "Array"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Traffic:
-    """The rows of a split in the order in which they come; of those before `start` every score is known."""
+    """The rows of a split in the order in which they come; of those before `start` every score is known. What is
+    the same for every policy is kept."""
 
     world: World
     split: Split
@@ -68,8 +70,7 @@ class Traffic:
             now = then
 
     def stage(self, now: int, then: int) -> Stage:
-        """The rows before `now` and those from there to `then`, in the space of the former. Kept: every policy
-        asks for the same."""
+        """The rows before `now` and those from there to `then`, in the space of the former."""
         if now not in self._stages:
             known, coming = self.rows[:now], self.rows[now:then]
             space = texts.space(self.world.texts[known], self.split.seed)
@@ -80,6 +81,20 @@ class Traffic:
                 self.world.alike(coming, known, space.manner),
             )
         return self._stages[now]
+
+    @cached_property
+    def penalty(self) -> float:
+        """The penalty that fits the rows before the first stage best, of which all is known."""
+        now, then = next(self.stages())
+        return difference.penalty(self.stage(now, then).past_alike, self.world.scores[self.rows[:now]])
+
+    @cached_property
+    def beginning(self) -> "Array":
+        """What each choice is worth in the first stage, before which no policy knows more than another."""
+        import numpy as np
+
+        now, then = next(self.stages())
+        return _worth(self, np.ones((now, len(self.world.prices)), dtype=bool), now, then)
 
 
 def traffic(world: World, split: Split, *, warm: bool) -> Traffic:
@@ -109,15 +124,12 @@ def cells(served: Traffic, dial: float, *, context: bool = True) -> Run:
     tried[:first] = True
     choice[start:first] = second[start:first] = prices.argmax()
     shadow[start:first] = prices.sum() - prices.max()
-    penalty = 0.0
     for now, then in served.stages():
         here = np.arange(now, then)
-        if context:
-            if now == first:
-                penalty = difference.penalty(served.stage(now, then).past_alike, world.scores[rows[:now]])
-            means = _worth(served, tried, now, then, penalty)
-        else:
+        if not context:
             means = _plain(served, tried, now, then)
+        else:
+            means = served.beginning if now == first else _worth(served, tried, now, then)
         choice[here] = choose(means, prices, dial)
         others = np.where(np.arange(len(prices)) == choice[here][:, None], -np.inf, means)
         second[here] = choose(others, prices, dial)
@@ -131,13 +143,13 @@ def cells(served: Traffic, dial: float, *, context: bool = True) -> Run:
     return Run(rows[start:], choice[start:], second[start:], shadow[start:], len(served.split.test))
 
 
-def _worth(served: Traffic, tried: "Array", now: int, then: int, penalty: float) -> "Array":
+def _worth(served: Traffic, tried: "Array", now: int, then: int) -> "Array":
     """What each choice is worth for the rows from `now` to `then`, from what was paid for before them."""
     stage = served.stage(now, then)
     seen = tried[:now].astype("float32")
     scores = served.world.scores[served.rows[:now]] * seen
     grown = forest.grow(stage.past, scores, seen, seed=served.split.seed, trees=_TREES)
-    ridge = difference.fit(stage.past_alike, scores, seen, penalty)
+    ridge = difference.fit(stage.past_alike, scores, seen, served.penalty)
     return (grown.means(stage.coming) + ridge.means(stage.coming_alike)) / 2
 
 
