@@ -5,6 +5,7 @@ Knows nothing about files or reports.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinyllm.bench.splits import Split
@@ -28,25 +29,37 @@ _TREES = 16  # of a policy that learns anew again and again
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A policy over a split's traffic, in its order: the choice, the best by worth alone, and what the shadows
-    cost. The last `tested` rows are the test rows."""
+    """A policy over a split's traffic, in its order: the choice, the one that would be made without it, and what
+    the shadows cost. The last `tested` rows are the test rows."""
 
     rows: "Array"
     choice: "Array"
-    best: "Array"
+    second: "Array"
     shadow: "Array"
     tested: int
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """What a policy has of the texts between two times of learning: past ones and those to come as compact
+    vectors, and how alike both are to the past ones."""
+
+    past: "Array"
+    coming: "Array"
+    past_alike: "Array"
+    coming_alike: "Array"
+
+
+@dataclass(frozen=True)
 class Traffic:
-    """The rows of a split in the order in which they come; of those before `start` every score is known."""
+    """The rows of a split in the order in which they come; of those before `start` every score is known. What is
+    the same for every policy is kept."""
 
     world: World
     split: Split
     rows: "Array"
     start: int
-    _spaces: dict[int, texts.Space] = field(default_factory=dict)
+    _stages: dict[int, Stage] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[int, int]]:
         """From where to where a policy decides by what it knew before; it learns anew in between."""
@@ -56,11 +69,32 @@ class Traffic:
             yield now, then
             now = then
 
-    def space(self, now: int) -> texts.Space:
-        """The space of the rows before `now`."""
-        if now not in self._spaces:
-            self._spaces[now] = texts.space(self.world.texts[self.rows[:now]], self.split.seed)
-        return self._spaces[now]
+    def stage(self, now: int, then: int) -> Stage:
+        """The rows before `now` and those from there to `then`, in the space of the former."""
+        if now not in self._stages:
+            known, coming = self.rows[:now], self.rows[now:then]
+            space = texts.space(self.world.texts[known], self.split.seed)
+            self._stages[now] = Stage(
+                space.compact(self.world.texts[known]),
+                space.compact(self.world.texts[coming]),
+                self.world.alike(known, known, space.manner),
+                self.world.alike(coming, known, space.manner),
+            )
+        return self._stages[now]
+
+    @cached_property
+    def penalty(self) -> float:
+        """The penalty that fits the rows before the first stage best, of which all is known."""
+        now, then = next(self.stages())
+        return difference.penalty(self.stage(now, then).past_alike, self.world.scores[self.rows[:now]])
+
+    @cached_property
+    def beginning(self) -> "Array":
+        """What each choice is worth in the first stage, before which no policy knows more than another."""
+        import numpy as np
+
+        now, then = next(self.stages())
+        return _worth(self, np.ones((now, len(self.world.prices)), dtype=bool), now, then)
 
 
 def traffic(world: World, split: Split, *, warm: bool) -> Traffic:
@@ -84,17 +118,21 @@ def cells(served: Traffic, dial: float, *, context: bool = True) -> Run:
     prices = world.prices
     random = np.random.default_rng([served.split.seed, 1])
     tried = np.zeros((len(rows), len(prices)), dtype=bool)
-    choice, best = np.zeros((2, len(rows)), dtype=np.int64)
+    choice, second = np.zeros((2, len(rows)), dtype=np.int64)
     shadow = np.zeros(len(rows))
     first = start or min(COLD, len(rows))
     tried[:first] = True
-    choice[start:first] = best[start:first] = prices.argmax()
+    choice[start:first] = second[start:first] = prices.argmax()
     shadow[start:first] = prices.sum() - prices.max()
-    penalty = _penalty(served, first) if context else 0.0
     for now, then in served.stages():
         here = np.arange(now, then)
-        means = _worth(served, tried, now, then, penalty) if context else _plain(served, tried, now, then)
-        choice[here], best[here] = choose(means, prices, dial), choose(means, prices, 0)
+        if not context:
+            means = _plain(served, tried, now, then)
+        else:
+            means = served.beginning if now == first else _worth(served, tried, now, then)
+        choice[here] = choose(means, prices, dial)
+        others = np.where(np.arange(len(prices)) == choice[here][:, None], -np.inf, means)
+        second[here] = choose(others, prices, dial)
         tried[here, choice[here]] = True
         rank = np.argsort(np.argsort(-net(means, prices, dial), axis=1), axis=1)
         spent = SHADOW * min(1.0, WHOLE / now) * prices.mean()
@@ -102,26 +140,17 @@ def cells(served: Traffic, dial: float, *, context: bool = True) -> Run:
         looked = (rank < RIVALS) & (random.random(means.shape) < often) & ~tried[here]
         shadow[here] = looked @ prices
         tried[here] |= looked
-    return Run(rows[start:], choice[start:], best[start:], shadow[start:], len(served.split.test))
+    return Run(rows[start:], choice[start:], second[start:], shadow[start:], len(served.split.test))
 
 
-def _penalty(served: Traffic, first: int) -> float:
-    """The penalty that fits the rows of which all is known best."""
-    known = served.rows[:first]
-    alike = served.world.alike(known, known, served.space(first).manner)
-    return difference.penalty(alike, served.world.scores[known])
-
-
-def _worth(served: Traffic, tried: "Array", now: int, then: int, penalty: float) -> "Array":
+def _worth(served: Traffic, tried: "Array", now: int, then: int) -> "Array":
     """What each choice is worth for the rows from `now` to `then`, from what was paid for before them."""
-    world, space, seed = served.world, served.space(now), served.split.seed
-    past, coming = served.rows[:now], served.rows[now:then]
+    stage = served.stage(now, then)
     seen = tried[:now].astype("float32")
-    scores = world.scores[past] * seen
-    grown = forest.grow(space.compact(world.texts[past]), scores, seen, seed=seed, trees=_TREES)
-    ridge = difference.fit(world.alike(past, past, space.manner), scores, seen, penalty)
-    told = ridge.means(world.alike(coming, past, space.manner))
-    return (grown.means(space.compact(world.texts[coming])) + told) / 2
+    scores = served.world.scores[served.rows[:now]] * seen
+    grown = forest.grow(stage.past, scores, seen, seed=served.split.seed, trees=_TREES)
+    ridge = difference.fit(stage.past_alike, scores, seen, served.penalty)
+    return (grown.means(stage.coming) + ridge.means(stage.coming_alike)) / 2
 
 
 def _plain(served: Traffic, tried: "Array", now: int, then: int) -> "Array":

@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 _Z = 1.959964  # 95%
 
 
-def interval(values: "Array") -> list[float]:
-    """The 95% interval of a mean over rows."""
-    reach = _Z * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("inf")
-    return [float(values.mean()) - reach, float(values.mean()) + reach]
+def interval(sums: "Array", times: "Array | float" = 1.0) -> list[float]:
+    """The 95% interval of a mean over rows; of rows that were met several times, `sums` over so many `times`."""
+    import numpy as np
+
+    rows, total = len(sums), float(np.broadcast_to(times, len(sums)).sum())
+    mean = float(sums.sum()) / total
+    off = float(((sums - mean * times) ** 2).sum())
+    reach = _Z * (off * rows / (rows - 1)) ** 0.5 / total if rows > 1 else float("inf")
+    return [mean - reach, mean + reach]
 
 
 def price_at(curve: Sequence[tuple[float, float]], accuracy: float) -> float | None:

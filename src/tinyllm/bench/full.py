@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tinyllm.bench.equal import TOLERANCE
 from tinyllm.bench.figures import interval
 from tinyllm.bench.splits import Split
 from tinyllm.bench.world import World
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 DIALS = tuple(i / 50 for i in range(16))  # accuracy that the dearest price must buy
-TOLERANCE = 0.01  # accuracy by which the lower bound may miss the best single model's, when a dial is chosen
 _INNER = 3  # folds of the labelled rows, inside which settings are chosen
 _WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)  # of the cells beside the model of differences
 

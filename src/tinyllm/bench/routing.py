@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tinyllm.bench import figures
 from tinyllm.bench.bandits import Run, cells, linucb, traffic
+from tinyllm.bench.equal import at_equal_accuracy
 from tinyllm.bench.full import DIALS, full_information
 from tinyllm.bench.outcomes import Outcomes, matching
 from tinyllm.bench.pairs import Part, two_models
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-BANDIT_DIALS = (0.0, 0.03, 0.06, 0.09, 0.12, 0.15)
+BANDIT_DIALS = (0.0, 0.03, 0.06, 0.09, 0.12, 0.18)
 DIAL = 0.06  # of the bandits' rows; nothing chooses it
-ORDERINGS = 5  # of a two-model file without a file for training
+ORDERINGS = 3
 FEWEST = 50  # rows to learn from
 # (share of wrong answers that a check stops, share of right ones that it stops too). The gate's own are those
-# of this project's linear reader on requests by people (docs/log.md): 28 of 36, and 59 of 892.
-GATE = (28 / 36, 59 / 892)
+# of the starter network on requests by people: `python -m benchmarks.check`, kept in benchmarks/check.json.
+GATE = (27 / 36, 124 / 924)
 RATES = (GATE, (0.5, 0.05), (0.7, 0.1), (0.8, 0.05), (0.9, 0.1), (0.95, 0.02), (1.0, 0.0))
 
 Tell = Callable[[int, int], None]
@@ -53,24 +53,22 @@ class Played:
     def ran(self, policy: object, run: Run) -> None:
         """Count a bandit's run on the test rows and on all of its traffic, shadows in its price."""
         scores = self.world.scores[run.rows, run.choice]
-        prices = self.world.prices[run.choice] + run.shadow
+        self._count(policy, run, scores, self.world.prices[run.choice] + run.shadow)
+
+    def _count(self, policy: object, run: Run, scores: "Array", prices: "Array") -> None:
         test = slice(len(run.rows) - run.tested, None)
         self.tests.setdefault(policy, Tally()).add(run.rows[test], scores[test], prices[test])
         self.traffic.setdefault(policy, Tally()).add(run.rows, scores, prices, run.shadow)
 
     def escalated(self, policy: object, run: Run, rate: Point) -> None:
-        """Count what a check of each answer gives in expectation: what it stops is asked of the best choice."""
-        import numpy as np
-
+        """Count what a check of each answer gives in expectation: what it stops is asked of the second choice,
+        whose answer stands."""
         caught, false = rate
-        test = slice(len(run.rows) - run.tested, None)
-        rows, choice, best = run.rows[test], run.choice[test], run.best[test]
-        cheap = self.world.scores[rows, choice]
-        stopped = np.where(choice == best, 0.0, caught * (1 - cheap) + false * cheap)
-        passed = np.where(choice == best, cheap, cheap * (1 - false))
-        scores = passed + stopped * self.world.scores[rows, best]
-        prices = self.world.prices[choice] + run.shadow[test] + stopped * self.world.prices[best]
-        self.tests.setdefault(policy, Tally()).add(rows, scores, prices)
+        first = self.world.scores[run.rows, run.choice]
+        stopped = caught * (1 - first) + false * first
+        scores = first * (1 - false) + stopped * self.world.scores[run.rows, run.second]
+        prices = self.world.prices[run.choice] + run.shadow + stopped * self.world.prices[run.second]
+        self._count(policy, run, scores, prices)
 
 
 def report(
@@ -81,19 +79,24 @@ def report(
     labels: int | None = None,
     small: str | None = None,
     seed: int = 0,
+    orderings: int = ORDERINGS,
     progress: Tell = lambda step, steps: None,
 ) -> dict[str, JSON]:
     """The figures of every policy, as the object that other tools may rely on.
 
     Prices are in the units of `prices`. Accuracy, price and interval are those of the test rows, a bandit's
-    with its shadows' price. Raises RequestError where there are too few rows.
+    with its shadows' price. Without `training` rows are shuffled into five folds as often as `orderings` says,
+    with seeds from `seed` on; with it these are shuffled five times. Raises RequestError where there are too few
+    rows.
     """
     whole = training + outcomes if training else outcomes
     first = len(training) if training else 0
     _check(whole, first, labels)
     world = World.of(texts.read(whole.queries), whole.scores, prices)
     played = Played(world)
-    parts = list(splits(len(whole), first, labels, seed))
+    seeds = range(seed, seed + (1 if first else orderings))
+    each = 1 if first else FOLDS  # splits of an ordering
+    parts = [split for one in seeds for split in splits(len(whole), first, labels, one)]
     means: list[Part] = []
     chosen = []
     for i, split in enumerate(parts):
@@ -108,14 +111,13 @@ def report(
         progress(2 * i + 1, 2 * len(parts))
         _bandits(played, split)
     progress(2 * len(parts), 2 * len(parts))
-    made = _figures(played, whole)
-    made |= {"n": len(outcomes), "labels": labels, "seed": seed, "chosen_in_training": chosen}
+    made = _figures(played, whole, each, seed)
+    made |= {"n": len(outcomes), "labels": labels, "seeds": list(seeds), "chosen_in_training": chosen}
     if len(whole.models) == 2:
-        more = () if first else [list(splits(len(whole), 0, labels, seed + i)) for i in range(1, ORDERINGS)]
-        again = [[(one.test, full_information(world, one).means(one.test)) for one in each] for each in more]
-        made |= two_models(world.scores, [[part] for part in means] if first else [means, *again], seed)
+        made |= two_models(world.scores, [means[i : i + each] for i in range(0, len(means), each)], seed)
     if small and len(matching(whole, small)) > 1:
-        made["small"] = _small(world, whole, parts, matching(whole, small), made["best_single"])
+        best = world.scores[:, whole.models.index(made["best_single"])]
+        made["small"] = _small(world, whole, parts, matching(whole, small), best, each, seed)
     return made
 
 
@@ -166,55 +168,62 @@ def _bandits(played: Played, split: Split) -> None:
             played.escalated("cells_escalate", run, GATE)
 
 
-def _figures(played: Played, whole: Outcomes) -> dict[str, JSON]:
+def _figures(played: Played, whole: Outcomes, splits: int, seed: int) -> dict[str, JSON]:
     """The part of the report that every file gives; what only two-model files do is None."""
     tests, runs = played.tests, played.traffic
-    singles = {model: tests[f"single:{model}"].by_row() for model in whole.models}
-    best = max(singles, key=lambda model: float(singles[model].mean()))
-    aim = float(singles[best].mean())
+    best = max(whole.models, key=lambda model: tests[f"single:{model}"].point[0])
+    single = played.world.scores[:, whole.models.index(best)]
     curves = {
-        "full_information": {dial: tests["full", dial].point for dial in DIALS},
-        "bandit": {dial: tests["warm", dial].point for dial in BANDIT_DIALS},
-        "bandit_whole_traffic": {dial: runs["warm", dial].point for dial in BANDIT_DIALS},
+        "full_information": {dial: tests["full", dial] for dial in DIALS},
+        "bandit": {dial: tests["warm", dial] for dial in BANDIT_DIALS},
+        "bandit_whole_traffic": {dial: runs["warm", dial] for dial in BANDIT_DIALS},
+    }
+    equal = {
+        name: at_equal_accuracy([*curve.values()], single, splits, seed) for name, curve in curves.items()
     }
     return {
         "best_single": best,
         "policies": [
             {
                 "name": name,
-                **tally.row(singles[best]),
-                **({"whole_traffic": runs[name].traffic()} if name in runs else {}),
+                **tally.row(single),
+                **({"whole_traffic": runs[name].traffic(splits)} if name in runs else {}),
             }
             for name, tally in tests.items()
             if isinstance(name, str)
         ],
-        "price_at_equal_accuracy": {
-            name: figures.price_at(list(curve.values()), aim) for name, curve in curves.items()
-        },
+        "price_at_equal_accuracy": {name: found["price"] for name, found in equal.items()},
         **dict.fromkeys(("apgr", "cpt50", "cpt80")),
-        "curves": {name: _points(curve) for name, curve in curves.items()},
-        "warm_traffic": [{"dial": dial, **runs["warm", dial].traffic()} for dial in BANDIT_DIALS],
-        "escalate": [
-            _escalation(rate, {d: tests[rate, d].point for d in BANDIT_DIALS}, aim) for rate in RATES
-        ],
+        "equal_accuracy": equal,
+        "curves": {name: _points(curve, single) for name, curve in curves.items()},
+        "warm_traffic": [{"dial": dial, **runs["warm", dial].traffic(splits)} for dial in BANDIT_DIALS],
+        "escalate": [_escalation(played, rate, single, splits, seed) for rate in RATES],
     }
 
 
-def _points(curve: dict[float, Point]) -> list[JSON]:
-    return [{"dial": dial, "accuracy": right, "price": price} for dial, (right, price) in curve.items()]
+def _points(curve: dict[float, Tally], single: "Array") -> list[JSON]:
+    return [{"dial": dial, **tally.row(single)} for dial, tally in curve.items()]
 
 
-def _escalation(rate: Point, curve: dict[float, Point], aim: float) -> dict[str, JSON]:
+def _escalation(played: Played, rate: Point, single: "Array", splits: int, seed: int) -> dict[str, JSON]:
+    curve = {dial: played.tests[rate, dial] for dial in BANDIT_DIALS}
     return {
         "true_positive": rate[0],
         "false_positive": rate[1],
-        "points": _points(curve),
-        "price_at_equal_accuracy": figures.price_at(list(curve.values()), aim),
+        "points": _points(curve, single),
+        "traffic": [{"dial": d, **played.traffic[rate, d].traffic(splits)} for d in BANDIT_DIALS],
+        "equal_accuracy": at_equal_accuracy([*curve.values()], single, splits, seed),
     }
 
 
 def _small(
-    world: World, whole: Outcomes, parts: list[Split], models: tuple[str, ...], best: str
+    world: World,
+    whole: Outcomes,
+    parts: list[Split],
+    models: tuple[str, ...],
+    single: "Array",
+    splits: int,
+    seed: int,
 ) -> dict[str, JSON]:
     """What full information makes of the small models alone, against the best single one of all."""
     kept = [whole.models.index(model) for model in models]
@@ -223,11 +232,11 @@ def _small(
         means = full_information(played.world, split).means(split.test)
         for dial in DIALS:
             played.chose(dial, split.test, choose(means, played.world.prices, dial))
-    curve = {dial: played.tests[dial].point for dial in DIALS}
-    rows = played.tests[DIALS[0]].by_row()
-    aim = float(world.scores[-len(rows) :, whole.models.index(best)].mean())
+    curve = {dial: played.tests[dial] for dial in DIALS}
+    equal = at_equal_accuracy([*curve.values()], single, splits, seed)
     return {
         "models": list(models),
-        "points": _points(curve),
-        "price_at_equal_accuracy": figures.price_at(list(curve.values()), aim),
+        "points": _points(curve, single),
+        "price_at_equal_accuracy": equal["price"],
+        "equal_accuracy": equal,
     }

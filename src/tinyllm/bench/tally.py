@@ -1,5 +1,6 @@
-"""What policies got on test rows, split after split, and what that comes to. Knows nothing about policies."""
+"""What policies got on rows, split after split, and what that comes to. Knows nothing about policies."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,28 @@ class Tally:
         self.prices.append(np.broadcast_to(prices, rows.shape))
         self.shadows.append(np.broadcast_to(shadows, rows.shape))
 
-    def by_row(self) -> "Array":
-        """The mean score of each row, in the order of the file."""
+    def orderings(self, splits: int) -> "Iterator[Tally]":
+        """A tally of each ordering, which is so many splits."""
+        for start in range(0, len(self.rows), splits):
+            part = slice(start, start + splits)
+            yield Tally(self.rows[part], self.scores[part], self.prices[part], self.shadows[part])
+
+    def last_quarter(self) -> "Tally":
+        """The last quarter of each split's rows."""
+        late = Tally()
+        for rows, *kept in zip(self.rows, self.scores, self.prices, self.shadows, strict=True):
+            last = slice(len(rows) - len(rows) // 4, None)
+            late.add(rows[last], *(each[last] for each in kept))
+        return late
+
+    def by_row(self) -> "tuple[Array, Array, Array]":
+        """Of each row of the file, up to the last one met: how often it was met, and the sums of its scores and
+        of the prices paid for it."""
         import numpy as np
 
-        rows, scores = np.concatenate(self.rows), np.concatenate(self.scores)
-        times = np.bincount(rows)
-        return np.bincount(rows, scores)[times > 0] / times[times > 0]
+        rows = np.concatenate(self.rows)
+        scores, prices = np.concatenate(self.scores), np.concatenate(self.prices)
+        return np.bincount(rows), np.bincount(rows, scores), np.bincount(rows, prices)
 
     @property
     def point(self) -> Point:
@@ -46,34 +62,36 @@ class Tally:
         return float(np.concatenate(self.scores).mean()), float(np.concatenate(self.prices).mean())
 
     def row(self, single: "Array") -> dict[str, JSON]:
-        """The figures, and the gain over the best single model, whose scores by row are given."""
-        mine = self.by_row()
+        """The figures, and the gain over the best single model, whose score on each row of the file is given."""
+        times, scores, _ = self.by_row()
+        met = times > 0
+        gains = scores - times * single[: len(times)]
         accuracy, price = self.point
         return {
             "accuracy": accuracy,
             "price": price,
-            "interval": figures.interval(mine),
-            "gain_over_best_single": figures.interval(mine - single),
+            "interval": figures.interval(scores[met], times[met]),
+            "gain_over_best_single": figures.interval(gains[met], times[met]),
         }
 
-    def traffic(self) -> dict[str, JSON]:
-        """The figures of whole traffic, what of the price is the shadows', and those of its last quarter.
-
-        The last quarter's interval is over splits.
-        """
+    def traffic(self, splits: int) -> dict[str, JSON]:
+        """The figures of whole traffic, what of the price is the shadows', and those of its last quarter: all
+        orderings together, with the interval over rows, and each ordering's, of so many splits."""
         import numpy as np
 
         accuracy, price = self.point
-        quarter = [slice(len(rows) - len(rows) // 4, None) for rows in self.rows]
-        scores = np.array([part[last].mean() for part, last in zip(self.scores, quarter, strict=True)])
-        prices = [part[last].mean() for part, last in zip(self.prices, quarter, strict=True)]
+        late = self.last_quarter()
+        times, scores, _ = late.by_row()
+        met = times > 0
         return {
             "accuracy": accuracy,
             "price": price,
             "shadow": float(np.concatenate(self.shadows).mean()),
             "last_quarter": {
-                "accuracy": float(scores.mean()),
-                "interval": figures.interval(scores),
-                "price": float(np.mean(prices)),
+                "accuracy": late.point[0],
+                "interval": figures.interval(scores[met], times[met]),
+                "price": late.point[1],
+                "shadow": float(np.concatenate(late.shadows).mean()),
+                "orderings": [each.point[0] for each in late.orderings(splits)],
             },
         }

@@ -1,8 +1,11 @@
 """`tinyllm bench`: the standing experiments."""
 
 import json
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +14,12 @@ from tinyllm.types import JSON
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _out(files: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--out", default=".", show_default=True, type=_FOLDER, help=f"Where {files} are written."
+    )
 
 
 @click.group()
@@ -27,6 +36,10 @@ def bench() -> None:
     "--small", metavar="PATTERN", help="Which models are small, as *7b*|*8b*; without --models: free."
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same report.")
+@click.option(
+    "--orderings", default=3, show_default=True, type=click.IntRange(1), help="How often rows are shuffled."
+)
+@_out("routing-NAME.json and .svg")
 @json_flag
 def routing(
     source: Path,
@@ -35,6 +48,8 @@ def routing(
     labels: int | None,
     small: str | None,
     seed: int,
+    orderings: int,
+    out: Path,
     as_json: bool,
 ) -> None:
     """Example: tinyllm bench routing --outcomes outcomes.jsonl --models prices.json --labels 600
@@ -43,6 +58,7 @@ def routing(
     Of two models without --models the weaker costs 0 and the stronger 1. Takes minutes.
     """
     from tinyllm.bench.outcomes import prices, read
+    from tinyllm.bench.prices import picture
     from tinyllm.bench.routing import report
 
     outcomes = read(source)
@@ -55,24 +71,23 @@ def routing(
             labels=labels,
             small=small,
             seed=seed,
+            orderings=orderings,
             progress=lambda step, steps: bar.update(1000 * step // steps - bar.pos),
         )
+    made = {"command": _command(click.get_current_context()), **_rounded(made)}
+    name = "-".join(["routing", source.stem.removeprefix("outcomes_"), *([str(labels)] if labels else [])])
+    written = _write(out, name, made, picture(made))
     if as_json:
         print_json(made)
     else:
         _show(made)
+    note(written)
 
 
 @bench.command(short_help="A network that knows arithmetic learns other skills from graded traffic.")
 @click.option("--quick", is_flag=True, help="One seed and 500 requests: under a minute on a quiet machine.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many lives.")
-@click.option(
-    "--out",
-    default=".",
-    show_default=True,
-    type=_FOLDER,
-    help="Where growth.json and growth.svg are written.",
-)
+@_out("growth.json and growth.svg")
 @json_flag
 def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
     """Example: tinyllm bench growth --quick
@@ -91,14 +106,40 @@ def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
             bar.update(plan.seeds.index(seed) * plan.requests + done - bar.pos)
 
         made = report(plan, told)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("growth.json", json.dumps(made, indent=1) + "\n"), ("growth.svg", picture(made))):
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    written = _write(out, "growth", made, picture(made))
     if as_json:
         print_json(made)
     else:
         _tell(made)
-    note(f"written: {out / 'growth.json'} and {out / 'growth.svg'}")
+    note(written)
+
+
+def _write(out: Path, name: str, made: JSON, drawn: str) -> str:
+    """Write a report and its picture; what to tell of that."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = out / f"{name}.json", out / f"{name}.svg"
+    for file, text in zip(files, (json.dumps(made, indent=1) + "\n", drawn), strict=True):
+        file.write_text(text, encoding="utf-8", newline="\n")
+    return f"written: {files[0]} and {files[1]}"
+
+
+def _command(context: click.Context) -> str:
+    """The command that gives the same report, with files by their names alone."""
+    given = [context.command_path]
+    for option in context.command.params:
+        value = context.params[str(option.name)]
+        if option.name not in ("out", "as_json") and value not in (None, option.default):
+            given += [option.opts[0], shlex.quote(value.name if isinstance(value, Path) else str(value))]
+    return " ".join(given)
+
+
+def _rounded(made: JSON) -> JSON:
+    """Numbers to five digits after the point, which is more than is known."""
+    if isinstance(made, float):
+        return round(made, 5)
+    if isinstance(made, list):
+        return [_rounded(one) for one in made]
+    return {name: _rounded(one) for name, one in made.items()} if isinstance(made, dict) else made
 
 
 def _tell(made: JSON) -> None:
@@ -117,9 +158,10 @@ def _show(made: JSON) -> None:
         low, high = row["interval"]
         right = f"{row['accuracy']:10.3f}{f'{low:.3f}-{high:.3f}':>16}"
         click.echo(f"{row['name']:38}{right}{row['price']:10.3f}")
-    for name, price in made["price_at_equal_accuracy"].items():
-        told = "never" if price is None else f"{price:.3f}"
+    for name, found in made["equal_accuracy"].items():
+        low, high = ("never" if edge is None else f"{edge:.3f}" for edge in found["interval"])
+        told = "never" if found["price"] is None else f"{found['price']:.3f} ({low}-{high})"
         click.echo(f"as right as {made['best_single']}, {name.replace('_', ' ')}: {told}")
     if made["apgr"] is not None:
         click.echo(f"APGR {made['apgr']:.3f}, CPT(50%) {made['cpt50']:.1%}, CPT(80%) {made['cpt80']:.1%}")
-    note("shadows' price is in each bandit's; --json has the curves")
+    note("shadows' price is in each bandit's; the report has the curves")

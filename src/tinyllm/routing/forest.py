@@ -59,7 +59,7 @@ def grow(vectors: "Array", scores: "Array", tried: "Array", *, seed: int = 0, tr
     import numpy as np
 
     random = np.random.default_rng(seed)
-    facts = np.hstack([scores * tried, tried]).astype(np.float32)
+    facts = np.hstack([scores * tried, tried, np.ones((len(tried), 1))]).astype(np.float32)
     return Forest(tuple(_tree(vectors, facts, random) for _ in range(trees)))
 
 
@@ -76,26 +76,30 @@ def _tree(vectors: "Array", facts: "Array", random: "np.random.Generator") -> Tr
         rows, parent, side = waiting.pop()
         node = len(parents)
         parents.append(parent)
-        sums.append(facts[rows].sum(axis=0))
+        here = facts[rows]
+        sums.append(here.sum(axis=0))
         kids.append([-1, -1])
         if parent >= 0:
             kids[parent][side] = node
-        chosen, value, left = _cut(vectors, rows, facts, random)
+        chosen, value, left = _cut(vectors, rows, here, sums[-1], random)
         feature.append(chosen)
         cut.append(value)
         if left is not None:
             waiting += [(rows[~left], node, 1), (rows[left], node, 0)]
-    choices = facts.shape[1] // 2
+    choices = facts.shape[1] // 2  # their good outcomes, then how often they were tried, then requests
     cells = Cells(parents, choices, STRENGTH)
     total = np.array(sums, dtype=np.float64)
-    cells.good, cells.seen = total[:, :choices], total[:, choices:]
+    cells.good, cells.seen = total[:, :choices], total[:, choices:-1]
     return Tree(np.array(feature), np.array(cut, dtype=np.float32), np.array(kids), cells)
 
 
 def _cut(
-    vectors: "Array", rows: "Array", facts: "Array", random: "np.random.Generator"
+    vectors: "Array", rows: "Array", facts: "Array", whole: "Array", random: "np.random.Generator"
 ) -> "tuple[int, float, Array | None]":
-    """The best of some random cuts: the one after which the choices' means differ most; no mask at a leaf."""
+    """The best of some random cuts: the one after which the choices' means differ most; no mask at a leaf.
+
+    `facts` are those of `rows`, and `whole` is their sum.
+    """
     import numpy as np
 
     if len(rows) < 2 * _LEAF:
@@ -103,18 +107,15 @@ def _cut(
     features = random.integers(vectors.shape[1], size=_CUTS)
     cuts = vectors[rows[random.integers(len(rows), size=_CUTS)], features]
     left = vectors[rows[:, None], features] <= cuts
-    sizes = left.sum(axis=0)
+    one = left.T.astype(np.float32) @ facts
+    sizes = one[:, -1]
     legal = (sizes >= _LEAF) & (sizes <= len(rows) - _LEAF)
     if not legal.any():
         return -1, 0.0, None
-    here = facts[rows]
-    whole = here.sum(axis=0)
-    one = left.T.astype(np.float32) @ here
     choices = facts.shape[1] // 2
-    mean = whole[:choices] / np.maximum(whole[choices:], 1)
-    gain = sum(
-        (((side[:, :choices] - mean * side[:, choices:]) ** 2) / np.maximum(side[:, choices:], 1)).sum(axis=1)
-        for side in (one, whole - one)
-    )
+    tried, tries = one[:, choices:-1], whole[choices:-1]
+    # What one side has above the mean, the other has below it.
+    above = one[:, :choices] - whole[:choices] / np.maximum(tries, 1) * tried
+    gain = (above**2 * (1 / np.maximum(tried, 1) + 1 / np.maximum(tries - tried, 1))).sum(axis=1)
     best = int(np.where(legal, gain, -1).argmax())
     return int(features[best]), float(cuts[best]), left[:, best]
