@@ -29,7 +29,7 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     widest, dearest = (max(row["price"] for row in some) for some in (shown, singles))
 
     def part(price: float) -> float:
-        return price / widest / 1.05
+        return float(price / widest / 1.05)
 
     def share(right: float) -> float:
         return (right - lowest) / (highest - lowest)
