@@ -11,11 +11,15 @@ _CURVES = (
     ("escalate", "#dc2626", "the same, checked"),
 )
 _MORE = (("task_oracle", "#a16207", "tasks told"), ("linucb", "#7c3aed", "LinUCB"))
+_BELOW = 0.1  # how far below the curves a model is shown
 _BAND = "fill-opacity='0.12' stroke='none'"
 
 
 def picture(report: Mapping[str, Any]) -> str:
-    """The picture of a report: policies as curves with 95% bands, single models as points with intervals."""
+    """The picture of a report: policies as curves with 95% bands, single models as points with intervals.
+
+    Models that are right far less often than any curve are counted only, or they would press it flat.
+    """
     return sheet(_parts(report))
 
 
@@ -23,10 +27,12 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     rows = {row["name"]: row for row in report["policies"]}
     singles = [row for name, row in rows.items() if name.startswith("single:")]
     curves = {**report["curves"], "escalate": report["escalate"][0]["points"]}
-    shown = [*singles, *(point for name, *_ in _CURVES for point in curves[name])]
-    lowest = int(min(row["interval"][0] for row in shown) * 10) / 10
+    points = [point for name, *_ in _CURVES for point in curves[name]]
+    lowest = max(0, int((min(row["interval"][0] for row in points) - _BELOW) * 10)) / 10
+    near = [row for row in singles if row["interval"][0] >= lowest]
+    shown = [*near, *points]
     highest = -int(-max(row["interval"][1] for row in shown) * 10 - 1) / 10
-    widest, dearest = (max(row["price"] for row in some) for some in (shown, singles))
+    widest, dearest = (float(max(row["price"] for row in some)) for some in (shown, singles))
 
     def part(price: float) -> float:
         return float(price / widest / 1.05)
@@ -57,9 +63,10 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
         yield curve(((part(row["price"]), share(row["accuracy"])) for row in points), color)
         yield text(WIDTH - RIGHT + 22, place, label, color=color)
         place += 20
-    for row in singles:
+    for row in near:
         yield whisker(row, "#6b7280")
-    yield text(WIDTH - RIGHT + 22, place, "one model for all", color="#6b7280")
+    below = f" ({len(singles) - len(near)} lie below)" if len(near) < len(singles) else ""
+    yield text(WIDTH - RIGHT + 22, place, f"one model for all{below}", color="#6b7280")
     for name, color, label in _MORE:
         if name in rows:
             place += 20
