@@ -34,6 +34,8 @@ def test_a_network_is_taught_by_a_person_s_word(home: Path, run: Run, examples: 
     older = shipped.TRAFFIC.read_text(encoding="utf-8").splitlines()[:100]
     (home / "older.jsonl").write_text("\n".join(older), encoding="utf-8")
     run("learn", "--replay", "older.jsonl", "--dry-run")
+    alone = run("teach", examples, "--trust")
+    assert f"`tinyllm teach {examples} --trust --yes` adopts it" in alone.stderr and alone.exit_code == 0
     (shown,) = json.loads(run("teach", examples, "--trust", "--yes", "--json").stdout)
     assert shown["rounds"][0]["proposals"]["1. expand numbers"]["edit"] == "expand"
     assert shown["rounds"][0]["version"]["revision"] == 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _REBUILD = "install this package again, or rebuild the file with `tinyllm starter train`"
 _PACKAGES = (
-    "aiohttp", "alembic", "numpy", "pint", "pydantic", "pydantic_monty", "yaml", "sqlalchemy", "sympy",
+    "aiohttp", "alembic", "numpy", "pint", "pydantic", "pydantic_monty", "yaml", "scipy", "sqlalchemy", "sympy",
     "tzdata", "xllamacpp",
 )  # fmt: skip
 

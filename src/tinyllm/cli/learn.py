@@ -1,6 +1,7 @@
 """`tinyllm learn`: cycles of learning from the graded traffic, told step by step."""
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -117,8 +118,12 @@ async def _moments(
             await study(lessons, rows, learning.ask, store, seed=seed, tell=tell, run=learning.run)
             yield f"after {first + len(rows)} of {total} requests"
         return
-    await collect(store, learning.graders, share=share, progress=partial(progress, "grading"))
+    collected = await collect(store, learning.graders, share=share, progress=partial(progress, "grading"))
+    for fault in {str(error): None for error in collected.errors}:
+        note(f"an answer could not be graded: {fault}")
     yield "now"
+    if watch:
+        note(f"waiting for {every} more graded answers; Ctrl-C ends it")
 
     async def graded() -> int:
         return len({grade.run_id for grade in await store.grades() if grade.score is not None})
@@ -150,16 +155,24 @@ class Consent:
 
     yes: bool
     as_json: bool
+    again: str = "tinyllm learn --yes"
 
     async def __call__(self, proposal: "Proposal", verdict: "Verdict") -> bool:
         adopt = proposal.graph.learning.adopt
         if adopt == "never" or self.yes or adopt == "auto":
             return adopt != "never"
         if self.as_json or not (terminal() and terminal(sys.stdin)):
-            note("a change is proven, and nobody can be asked here: `tinyllm learn --yes` adopts it")
+            note(f"a change is ready, and nobody can be asked here: `{self.again}` adopts it")
             return False
         note(f"{plain(proposal.reason)}. {plain(verdict.reason)}")
-        return click.confirm("adopt it?", err=True)
+        # The event loop's own handler would let a Ctrl-C pass while this waits.
+        loops = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return click.confirm("adopt it?", err=True)
+        except click.Abort:
+            raise KeyboardInterrupt from None
+        finally:
+            signal.signal(signal.SIGINT, loops)
 
 
 class Told:
@@ -209,7 +222,7 @@ def _show(title: str, report: "Report", dry: bool) -> None:
         share = f"of the {SHARES['propose']:.0%} of requests that changes are made from"
         click.echo(f"  the network as it is now fails at these, {share}:")
     for cluster in failing[:SHOWN]:
-        example = f", such as {plain(cluster.examples[0])!r}" if cluster.examples else ""
+        example = next(f", such as {plain(i.request.text)!r}" for i in cluster.items if not i.passed)
         size = f"{cluster.failed} of {len(cluster.items)}"
         click.echo(f"    {size:>10}  {cluster.name} ({cluster.node}){example}")
     for rest in report.rests:

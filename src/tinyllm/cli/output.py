@@ -19,7 +19,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 network_flag = click.option("--network", metavar="NAME|FILE", help="The network to use.")
-no_store_flag = click.option("--no-store", is_flag=True, help="Keep nothing of this.")
+no_store_flag = click.option(
+    "--no-store",
+    is_flag=True,
+    help="Keep nothing of this, and use nothing that was learned.",
+)
 quality_flag = click.option(
     "--quality",
     type=click.FloatRange(0, 1),

@@ -54,6 +54,8 @@ def teach(
 
     async def work() -> "Report":
         consent = Consent(yes, as_json)
+        if trust:
+            consent = replace(consent, again=f"tinyllm teach {file} --trust --yes")
         async with open_learning(chosen, consent, progress, seed=seed, limit=last) as learning:
             store = learning.learner.store
 
@@ -66,7 +68,7 @@ def teach(
             return await replace(learning.learner, taught=lessons).cycle(dry=dry_run)
 
     report = asyncio.run(work())
-    told.hear(f"{len(lessons.rows)} examples asked", report)
+    told.hear(f"{len(lessons.rows)} examples asked; with all older answers", report)
     told.close()
     if not trust and not any(done.version for done in report.rounds):
         note(

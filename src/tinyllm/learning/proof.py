@@ -100,7 +100,7 @@ class Proof:
             return await self._kept(trial), None
         if not await self.consent(proposal, verdict):
             # Its look is paid for: whoever agrees later, on the same evidence, pays nothing more.
-            said = f"proven, but nobody agreed to it; {verdict.reason}"
+            said = f"proven, but nobody agreed to it; {verdict.reason.removeprefix('adopted: ')}"
             return await self._kept(replace(trial, state="waiting", verdict=said)), None
         trial = replace(trial, state="adopted")
         try:

@@ -61,7 +61,8 @@ async def teach(learner: Learner, lessons: Lessons, *, dry: bool = False) -> Rep
         rounds.append(await _round(learner, head, lesson, older, proposals, tryout, dry, faults))
     failed = sum(not item.passed for item in items)
     reason = ON_ITS_WAY if head.rising else _reason(lesson, rounds)
-    return Report(len(items), failed, found, rounds, None, reason, left_out, faults)
+    still = [] if any(done.version for done in rounds) else found  # what fails after it, nobody asked yet
+    return Report(len(items), failed, still, rounds, None, reason, left_out, faults)
 
 
 def _divided(items: Sequence[Item]) -> _Lesson:

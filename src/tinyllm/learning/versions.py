@@ -237,7 +237,8 @@ def earlier(head: Head, name: int | str) -> Version:
     if found[-1] not in head.lineage:
         raise RequestError(
             f"version {name!r} of {network} belongs to another state of the network's file",
-            hint="undo the change of the file, and its versions count again",
+            hint="undo the change of the file (or ask with the file that it was learned on, where another has the same "
+            "name), and its versions count again",
         )
     up = rising(head.lineage)
     if up is not None and found[-1].graph == up.graph:
