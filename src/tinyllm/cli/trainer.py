@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tinyllm.cli.lab_words import lacking
-from tinyllm.cli.training import OUT_OF_MEMORY, Task, work
+from tinyllm.cli.training import NOT_LOADED, OUT_OF_MEMORY, Task, work
 from tinyllm.errors import TinyLLMError, TrainingError
 from tinyllm.protocols import Recipe
 from tinyllm.types import JSON
@@ -138,7 +138,7 @@ class _Training:
 
     def _ended(self, code: int) -> TinyLLMError:
         """What became of a process that said nothing before its end."""
-        if code == OUT_OF_MEMORY:
+        if code in (OUT_OF_MEMORY, NOT_LOADED):
             return TrainingError(
                 f"{self._what} needs more than the {self._task.recipe.memory / 2**20:,.0f} MiB that it may take; "
                 f"it ended {self._at}",
