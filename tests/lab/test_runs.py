@@ -280,8 +280,10 @@ def test_a_folder_serves_one_config_and_seed(begin):
 def test_fresh_deletes_no_folder_that_is_not_a_runs(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    Folder(tmp_path / "mine", "logic", {}, fresh=True)
-    assert (tmp_path / "mine" / "letter.txt").exists()
+    for fresh in (False, True):
+        with pytest.raises(RequestError, match="something else than a run"):
+            Folder(tmp_path / "mine", "logic", {}, fresh=fresh)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(RequestError, match="something else than a run"):

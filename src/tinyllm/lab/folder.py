@@ -45,7 +45,7 @@ class Folder:
         self._data_dir, self._told = data_dir, told
         self._spent, self._started = 0.0, time.process_time()
         mine = {"run": run, "seed": seed, "config": self.config}
-        if (path / "config.json").exists() and not (path / "metrics.jsonl").exists():  # a model's, perhaps
+        if path.is_dir() and any(path.iterdir()) and not (path / "metrics.jsonl").exists():
             raise RequestError(f"{str(path)!r} holds something else than a run", hint="give another --out")
         if fresh and (path / "config.json").exists():
             shutil.rmtree(path)
