@@ -7,12 +7,13 @@ import torch
 
 from tinyllm.lab.compare import Way, compare
 from tinyllm.lab.model import Config, Model
-from tinyllm.lab.pipeline import talk, texts
+from tinyllm.lab.pipeline import talk
 from tinyllm.lab.plan import Plan
 from tinyllm.lab.runs import depths
 from tinyllm.lab.runs.fitting import losses_of
 from tinyllm.lab.slots import PAUSE, Slots
 from tinyllm.lab.tokenizer import Tokenizer
+from tinyllm.lab.train import Example
 
 CONFIG = Config(vocab=31, width=32, layers=3, heads=4, groups=2, hidden=48, context=24)
 
@@ -73,7 +74,7 @@ def test_a_table_weighs_sequences_of_all_lengths_by_their_tokens(sharp):
     model = sharp(CONFIG)
     sequences = [[1, 2, 3], [4, 5, 6, 7, 8], [9, 10, 11]]
     plans = [Plan.plain(3), Plan.parse("0 2")]
-    table = depths.table(model, sequences, plans)
+    table = depths.table(model, [Example.text(ids) for ids in sequences], plans)
     first, second = table["plans"]
     assert table["tokens"] == 8
     assert first["loss"] == pytest.approx(losses_of(model, sequences).mean())
@@ -84,15 +85,22 @@ def test_a_table_weighs_sequences_of_all_lengths_by_their_tokens(sharp):
     assert table["best"] < min(first["loss"], second["loss"])
 
 
-def test_of_a_chat_model_plays_and_problems_are_held_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(texts, "LINES", 5)
+def test_of_a_conversation_only_what_the_model_shall_say_counts(sharp):
+    model = sharp(CONFIG)
+    example = Example.answer([1, 2, 3, 4], [5, 6])
+    (row,) = depths.table(model, [example], [Plan.plain(3)])["plans"]
+    assert row["loss"] == pytest.approx(losses_of(model, [[1, 2, 3, 4, 5, 6]])[-2:].mean())
+    whole = depths.table(model, [Example.text(example.ids)], [Plan.plain(3)])["plans"][0]
+    assert row["macs_a_token"] == whole["macs_a_token"], "what is read costs, too"
+
+
+def test_of_a_chat_model_conversations_are_held_out(tmp_path):
     tokenizer = Tokenizer.train(["a"], 258 + len(talk.WORDS), talk.WORDS)
-    talk.save(tmp_path, Model(replace(CONFIG, vocab=tokenizer.size)), tokenizer)
-    sources = {
-        "tinyshakespeare.txt": "a" * 900 + "b" * 100,
-        "gsm8k_train.jsonl": '{"question": "How many?", "answer": "3"}\n' * 90,
-    }
-    model, sequences = depths.held_out(tmp_path, sources.__getitem__, 100)
-    told = [tokenizer.decode(ids) for ids in sequences]
-    assert all(len(ids) == model.config.context + 1 for ids in sequences)
-    assert told[0] == "b" * 25 and "How many?" in told[-1] and not any("a" * 9 in text for text in told)
+    talk.save(tmp_path, Model(replace(CONFIG, vocab=tokenizer.size, context=256)), tokenizer)
+    _, examples = depths.held_out(tmp_path, {}.__getitem__, 100)
+    assert sum(sum(one.learn) for one in examples[:-1]) < 100 <= sum(sum(one.learn) for one in examples)
+    said = [
+        tokenizer.decode([token for token, learn in zip(one.ids, one.learn, strict=True) if learn])
+        for one in examples
+    ]
+    assert talk.OPEN in said[0] and talk.OPEN in said[1] and talk.OPEN not in said[2]
