@@ -202,7 +202,8 @@ def plans(name: str, written: tuple[str, ...], tokens: int, as_json: bool) -> No
     """Example: tinyllm lab plans shakespeare-gpt "0 1 2 3" "0 (1 2)*2 3" "0 1 2? 3?0.8"
 
     Shows for each plan of a trained model its loss on text that it has not learned from (of a chat model: on what it
-    shall say), how much more that is than with the first plan, and what a token costs. Without plans: each layer run twice, and each left out.
+    shall say), how much more that is than with the first plan, and what a token costs. Without plans: each layer run
+    twice, and each left out.
     """
     with lab_errors():
         from tinyllm.lab.data import read
