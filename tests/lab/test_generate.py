@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from tinyllm.errors import NotFound
+from tinyllm.lab import saved
 from tinyllm.lab.generate import Sampling, generate
 from tinyllm.lab.model import Config, Model
 
@@ -46,3 +48,10 @@ def test_limits_that_make_no_sense_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name} must be"):
         Sampling(**wrong)
+
+
+def test_of_a_pipeline_that_is_not_finished_it_is_said_how_to_go_on(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(NotFound, match="is not finished") as caught:
+        saved.load(tmp_path)
+    assert "lab pipeline" in caught.value.hint

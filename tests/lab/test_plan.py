@@ -24,6 +24,7 @@ def test_a_written_plan_is_the_order_in_which_layers_run(text, order):
     [
         *("", "  ", "0 (1 2", "0 1) 2", "*2 0", "(*2)", "0*0", "0 x 1", "0 -1", "()"),
         *("?", "() ? 0", "0 *<=2", "0 (1)*<=0?", "0 ?x", "*<=2?", "0 1?5.5.5"),
+        *("(0 1)*100000", "((0*100)*100)*100", "0*<=5000?"),
     ],
 )
 def test_what_is_not_a_plan_is_refused(text):

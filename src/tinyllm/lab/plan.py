@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 TOLERANCE = 0.3  # of an option whose plan names none: a small GPT leaves out one vector in a hundred
+LONGEST = 1000  # slots of a plan: a hundred times as deep as any model here, and no slip of the pen
 _TOKEN = re.compile(
     r"\s*(?:(?P<layer>\d+)|\*\s*(?P<times>\d+)|(?P<open>\()|(?P<close>\))"
     r"|(?:\*\s*<=\s*(?P<most>\d+)\s*)?(?P<option>\?)(?P<tolerance>\d*\.\d+)?)"
@@ -90,6 +91,8 @@ class Plan:
                         f"plan {text!r}: {sign!r} must follow a layer or ')', and N be 1 or more"
                     )
                 piece = groups[-1].pop()
+                if times * len(piece.order) > LONGEST:
+                    raise ValueError(f"plan {text!r} runs more than {LONGEST:,} layers; repeat fewer times")
                 if token["option"]:
                     left = piece.optional(float(token["tolerance"] or TOLERANCE))
                     again = [piece, *[left] * (times - 1)] if token["most"] else [left]

@@ -45,6 +45,11 @@ def load(path: Path) -> Writer:
     Raises NotFound where there is none, ModelFileError where it is damaged.
     """
     if not (path / "model.json").exists() or not (path / "checkpoint.pt").exists():
+        if (path / "tokenizer.json").exists():
+            raise NotFound(
+                f"the pipeline in {str(path)!r} is not finished",
+                hint="give its `tinyllm lab pipeline` command again: it goes on from where it was",
+            )
         raise NotFound(
             f"there is no model of letters in {str(path)!r}",
             hint="`lab run names-rnn` leaves one, other names and plays too; `lab pipeline` one for `lab chat`",
