@@ -102,6 +102,11 @@ async def test_each_failing_kind_gets_what_serves_it_best_and_the_node_stays() -
     assert (rhyming.model, rhyming.prompt, rhyming.simpler) == ("poet", None, "worker")
     assert (piratical.model, made.graph.prompts["worker-pirates"].text) == ("plain", TOLD)
     assert "40 of 40 right, 0 by worker as it is" in made.reason
+    # Three samples of 40, each asked of two other models and under one written prompt.
+    assert made.asked == 3 * 3 * 40 and made.cost.tokens_in >= made.asked
+    assert "river" not in str([route.when for route in router.routes.values()]), (
+        "no request stands in the graph"
+    )
 
 
 async def test_where_one_choice_is_best_for_all_nothing_is_split() -> None:

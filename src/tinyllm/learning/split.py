@@ -94,14 +94,14 @@ class Splits:
         if self.write is not None:
             old = text_of(head, spec)
             ways += [Way(prompt=text) for kind in kinds if (text := await self.write(old, [kind]))]
-        tried = await self._tried(findings, node, spec, groups, ways)
+        tried, costs = await self._tried(findings, node, spec, groups, ways)
         if len(tried) < 2:
             return []  # nobody can tell what is right
         shares = [len(one.items) / len(findings.items) for one in tried]
         room = headroom([(share, one.rights) for share, one in zip(shares, tried, strict=True)])
         if room.gain < head.learning.gain or room.lower <= 0:
             return []
-        return _grown(findings, node, spec, tried, ways)
+        return _grown(findings, node, spec, tried, ways, costs)
 
     async def _tried(
         self,
@@ -110,8 +110,9 @@ class Splits:
         spec: Specialist,
         groups: Sequence[tuple[Cluster | None, Sequence[Item]]],
         ways: Sequence[Way],
-    ) -> list[Tried]:
-        """How every way answers a sample of each group, of which near-duplicates count once."""
+    ) -> tuple[list[Tried], list[Cost]]:
+        """How every way answers a sample of each group, of which near-duplicates count once; and what each request
+        that was asked another way cost."""
         random, samples = Random(findings.seed), list[list[Item]]()
         for _, items in groups:
             unlike = list({item.group: item for item in items}.values())
@@ -128,11 +129,16 @@ class Splits:
             told = [[bool(right) for right in row] for row in rows if None not in row]
             if len(told) > 1:
                 tried.append(Tried(kind, items, told))
-        return tried
+        return tried, [trace.cost for each in answers[1:] for _, trace in each.values()]
 
 
 def _grown(
-    findings: Findings, node: str, spec: Specialist, tried: Sequence[Tried], ways: Sequence[Way]
+    findings: Findings,
+    node: str,
+    spec: Specialist,
+    tried: Sequence[Tried],
+    ways: Sequence[Way],
+    costs: Sequence[Cost],
 ) -> list[Proposal]:
     """The head with a specialist for each way that is the best of some kind, and a router that tells these apart."""
     head = findings.head
@@ -148,8 +154,7 @@ def _grown(
         label = _name(before, kinds[0][0], {*head.nodes, *chosen})
         chosen[label] = ways[way]
         nodes[label] = spec.model_copy(update={"simpler": before})
-        examples = "; ".join(f"{kind.examples[0]!r}" for kind, _ in kinds)
-        routes[label] = Route(to=label, when=f"requests such as {examples}")
+        routes[label] = Route(to=label, when="; or ".join(kind.name for kind, _ in kinds))
         labels |= {item.trace.run_id: label for kind, _ in kinds for item in kind.items}
         reasons += [_reason(node, kind, one, way, ways[way]) for kind, one in kinds]
     asked = _asked(findings.items, node, name, labels)
@@ -158,8 +163,8 @@ def _grown(
     trained = train_router(asked, seed=findings.seed)
     nodes[name] = RouterNode(kind="router", model=name, routes=routes, otherwise=before)
     graph = _with(head, nodes, chosen, models={**head.models, name: learned(trained)})
-    files = {trained.sha256: trained.data}
-    return [Proposal("expand", node, "; ".join(reasons), graph, files, cost=Cost(macs=trained.macs))]
+    files, cost = {trained.sha256: trained.data}, sum(costs, Cost(macs=trained.macs))
+    return [Proposal("expand", node, "; ".join(reasons), graph, files, cost=cost, asked=len(costs))]
 
 
 def _served(tried: Sequence[Tried], ways: int) -> Mapping[int, Sequence[tuple[Cluster, Tried]]]:
