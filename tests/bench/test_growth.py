@@ -79,7 +79,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("growth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(growth, "QUICK", TINY)
-        done = CliRunner().invoke(cli, ["bench", "growth", "--quick", "--json", "--out", str(out)])
+        asked = ["bench", "growth", "--quick", "--json", "--out", str(out)]
+        done = CliRunner().invoke(cli, asked, prog_name="tinyllm")
     assert done.exit_code == 0, done.output
     (out / "stdout").write_text(done.stdout, encoding="utf-8")
     return out
@@ -97,6 +98,7 @@ def test_what_is_printed_is_what_is_written(folder: Path, report: dict[str, Any]
 
 def test_a_short_life_is_told_whole(report: dict[str, Any]) -> None:
     assert report["plan"]["requests"] == 160
+    assert report["command"] == "tinyllm bench growth --quick" and report["machine"]["cores"]
     (run,) = report["runs"]
     assert [point["requests"] for point in run["points"]] == [0, 160]
     assert run["points"][0]["kept"] == 1.0 and run["points"][0]["seen"] > 0.4

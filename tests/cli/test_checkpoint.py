@@ -110,8 +110,9 @@ async def test_what_may_become_a_stop_sequence_is_held_back(letters: Path) -> No
 async def test_a_call_is_text_where_there_are_no_tools_and_refused_where_it_is_cut(tmp_path: Path) -> None:
     folder = write_talker(tmp_path / "caller", (talk.OPEN, "1+1", talk.CLOSE))
     assert (await said(folder, "hi")).text == f"{talk.OPEN}1+1{talk.CLOSE}"
-    with pytest.raises(BadReply, match="cannot be read"):
+    with pytest.raises(BadReply, match="cannot be read") as caught:
         await said(folder, "hi", tools=(SPEC,), max_tokens=2)
+    assert "max_tokens" in caught.value.hint
 
 
 async def test_what_it_cannot_read_is_told(letters: Path, tmp_path: Path) -> None:

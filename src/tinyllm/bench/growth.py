@@ -7,8 +7,6 @@ arrive over half a year, and one where all that fails is of one kind.
 """
 
 import asyncio
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -59,13 +57,7 @@ QUICK = Plan(seeds=(0,), requests=500, every=500, sealed=60, day_one=1500, short
 def report(plan: Plan, tell: Tell = lambda seed, done: None) -> dict[str, Any]:
     """The whole experiment as plain data."""
     runs = [asyncio.run(_seed(plan, seed, tell)) for seed in plan.seeds]
-    return {
-        **summary(runs),
-        "command": f"tinyllm bench growth --seeds {len(runs)}",
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "plan": asdict(plan),
-        "runs": runs,
-    }
+    return {**summary(runs), "plan": asdict(plan), "runs": runs}
 
 
 async def _seed(plan: Plan, seed: int, tell: Tell) -> dict[str, Any]:

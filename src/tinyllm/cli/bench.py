@@ -1,6 +1,8 @@
 """`tinyllm bench`: the standing experiments."""
 
 import json
+import os
+import platform
 import shlex
 import sys
 from collections.abc import Callable
@@ -74,7 +76,7 @@ def routing(
             orderings=orderings,
             progress=lambda step, steps: bar.update(1000 * step // steps - bar.pos),
         )
-    made = {"command": _command(click.get_current_context()), **_rounded(made)}
+    made = _placed(_rounded(made))
     name = "-".join(["routing", source.stem.removeprefix("outcomes_"), *([str(labels)] if labels else [])])
     written = _write(out, name, made, picture(made))
     if as_json:
@@ -105,7 +107,7 @@ def growth(quick: bool, seeds: int, out: Path, as_json: bool) -> None:
             bar.label = f"seed {seed}"
             bar.update(plan.seeds.index(seed) * plan.requests + done - bar.pos)
 
-        made = report(plan, told)
+        made = _placed(report(plan, told))
     written = _write(out, "growth", made, picture(made))
     if as_json:
         print_json(made)
@@ -123,14 +125,19 @@ def _write(out: Path, name: str, made: JSON, drawn: str) -> str:
     return f"written: {files[0]} and {files[1]}"
 
 
-def _command(context: click.Context) -> str:
-    """The command that gives the same report, with files by their names alone."""
+def _placed(made: JSON) -> JSON:
+    """The report with the command that gives the same one, files by their names alone, and the machine."""
+    context = click.get_current_context()
     given = [context.command_path]
     for option in context.command.params:
         value = context.params[str(option.name)]
         if option.name not in ("out", "as_json") and value not in (None, option.default):
-            given += [option.opts[0], shlex.quote(value.name if isinstance(value, Path) else str(value))]
-    return " ".join(given)
+            given += [
+                option.opts[0],
+                *([] if value is True else [shlex.quote(getattr(value, "name", str(value)))]),
+            ]
+    machine = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    return {"command": " ".join(given), "machine": machine, **made}
 
 
 def _rounded(made: JSON) -> JSON:

@@ -119,7 +119,7 @@ class Checkpoint:
             told = max(told, settled)
         calls: tuple[ToolCall, ...] = ()
         if opening and said.startswith(opening):
-            calls, finish = (self._call(speaker, said),), "tool_calls"
+            calls, finish = (self._call(speaker, said, finish == "length"),), "tool_calls"
         else:
             yield Chunk(said[told:])
         cost = replace(self.options.cost(len(heard), len(ids), deadline.spent_ms), macs=macs)
@@ -139,12 +139,12 @@ class Checkpoint:
             )
         return ids
 
-    def _call(self, speaker: _Speaker, said: str) -> ToolCall:
+    def _call(self, speaker: _Speaker, said: str, cut: bool) -> ToolCall:
         expression = speaker.call(said)
         if expression is None:
             raise BadReply(
                 f"model {self.name!r} made a tool call that cannot be read: {said[:200]}",
-                hint="ask again with more `max_tokens`, or another model",
+                hint="ask again with more `max_tokens`" if cut else "ask another way, or another model",
             )
         return ToolCall("calculator", {"expression": expression})
 

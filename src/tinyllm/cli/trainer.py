@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tinyllm.cli.lab_words import lacking
-from tinyllm.cli.training import NOT_LOADED, OUT_OF_MEMORY, Task, work
+from tinyllm.cli.training import NOT_LOADED, OUT_OF_MEMORY, Pair, Task, work
 from tinyllm.errors import TinyLLMError, TrainingError
 from tinyllm.protocols import Recipe
 from tinyllm.types import JSON
@@ -22,7 +22,6 @@ from tinyllm.types import JSON
 if TYPE_CHECKING:
     from tinyllm.lab.tokenizer import Pre
 
-Pair = tuple[str, str]
 Draw = Callable[[int], Sequence[Pair]]
 Told = Callable[[int, int, float], None]
 
@@ -84,9 +83,8 @@ class _Training:
 
     async def run(self) -> dict[str, JSON]:
         """The card. Raises TrainingError; the process has ended, however this comes to its end."""
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # not forked: threads and event loops do not survive that
+        # Not forked: threads and event loops do not survive that.
+        context = multiprocessing.get_context("spawn")
         line, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, self._task), daemon=True)
         seconds = self._task.recipe.seconds

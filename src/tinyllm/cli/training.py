@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from tinyllm.lab.train import Card, Example
 
 OUT_OF_MEMORY = 12  # the exit code; nothing can be said any more where no memory is left
-NOT_LOADED = (
-    127  # what the system's loader ends with, where torch's libraries alone take more than is allowed
-)
+NOT_LOADED = 127  # the system loader's own, where torch's libraries alone take more than is allowed
 
 Pair = tuple[str, str]
 
