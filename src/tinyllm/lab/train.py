@@ -187,9 +187,8 @@ def _train(
         recent.extend(kept["recent"])
         draw.set_state(kept["draw"])
         torch.set_rng_state(kept["chance"])
-        if (
-            device.type == "cuda" and kept.get("chance_cuda") is not None
-        ):  # not where it was begun on a processor
+        # What was begun on a processor has none.
+        if device.type == "cuda" and kept.get("chance_cuda") is not None:
             torch.cuda.set_rng_state(kept["chance_cuda"], device)
         put_back(kept["weights"])
         for optimizer, value in zip(made, kept["optimizers"], strict=True):
@@ -214,9 +213,8 @@ def _train(
         norm = torch.nn.utils.clip_grad_norm_(trained.values(), settings.clip).item()
         if not math.isfinite(norm):
             raise diverged(f"the gradient became {norm}")
-        size = torch.nn.utils.get_total_norm(
-            trained.values()
-        ).item()  # of those too that the batch leaves alone
+        # Of those weights too that the batch leaves alone.
+        size = torch.nn.utils.get_total_norm(trained.values()).item()
         if not math.isfinite(size):
             raise diverged(f"the norm of the weights became {size}")
         return now, trace.cost
