@@ -61,6 +61,21 @@ def test_a_person_at_a_terminal_is_asked(
     assert run("ask", "where is the river near tiger").stdout.strip() == ("here" if adopted else "i think so")
 
 
+def test_ctrl_c_at_the_question_ends_it(run: Run, rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_a_terminal(monkeypatch)
+    answered = []
+
+    def asked(*_: object, **__: object) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        answered.append("the question went on")
+        return True
+
+    monkeypatch.setattr("click.confirm", asked)
+    told = run("learn", "--replay", rows)
+    assert answered == [] and "the same command goes on from there" in told.stderr
+    assert shown(run, "history")["versions"] == [], "nothing is adopted"
+
+
 @pytest.mark.parametrize("args", [[], ["--json"]], ids=["no terminal", "json"])
 def test_where_nobody_can_be_asked_nothing_is_adopted_and_it_says_what_would_adopt_it(
     run: Run, rows: str, args: list[str]
