@@ -1,3 +1,4 @@
+import asyncio
 import json
 import random
 from dataclasses import replace
@@ -7,11 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tinyllm.backends.folding import complete
+from tinyllm.backends.llamacpp import Adapter, LlamaCpp, Options
 from tinyllm.lab import export, lora
 from tinyllm.lab.generate import greedy
 from tinyllm.lab.model import Config, Model
 from tinyllm.lab.plan import Plan
 from tinyllm.lab.tokenizer import Tokenizer
+from tinyllm.types import Message, Prompt, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +150,34 @@ def test_adapters_answer_alike_on_a_base_in_fewer_bits(
             log_probabilities(model, prompt, answer), abs=tolerance
         )
         assert llama.greedy(prompt, 12)[0][: len(plain)] == plain
+
+
+def test_what_was_read_without_an_adapter_is_read_anew_with_it(config, sharp, texts, tokenizer, tmp_path):
+    model = sharp(config)
+    export.write_gguf(model, tokenizer, tmp_path / "base.gguf", "f16")
+    export.write_lora(adapted(model), tmp_path / "adapter.gguf")
+
+    async def answers(*asked):
+        """What a backend that may keep what it has read says to these texts, each with its adapter."""
+        options = Options(
+            path=tmp_path / "base.gguf",
+            template="raw",
+            context=128,
+            cache_prompt=True,
+            adapters={"a": Adapter(path=tmp_path / "adapter.gguf")},
+        )
+        backend, said, sampling = LlamaCpp("m", options), [], Sampling(max_tokens=12)
+        for text, adapter in asked:
+            prompt = Prompt((Message("user", text),), sampling=sampling, adapter=adapter, scores=True)
+            said.append((await complete(backend, prompt)).scores)
+        await backend.close()
+        return said
+
+    alone = asyncio.run(answers(*((text, "a") for text in texts)))
+    both = asyncio.run(answers(*((text, adapter) for adapter in (None, "a") for text in texts)))
+    for ours, theirs in zip(both[len(texts) :], alone, strict=True):
+        assert [score.token for score in ours] == [score.token for score in theirs]
+        assert [score.logprob for score in ours] == pytest.approx([s.logprob for s in theirs], abs=1e-3)
 
 
 @pytest.mark.parametrize("tied", [True, False])

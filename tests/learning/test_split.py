@@ -34,7 +34,11 @@ def said(model: str, prompt: Prompt) -> str:
     """`plain` knows places, `poet` rhymes, and who is told to talks to pirates, and does nothing else."""
     question, told = prompt.messages[-1].content, TOLD in prompt.messages[0].content
     knows = {"where": model == "plain" and not told, "write": model == "poet" and not told, "tell": told}
-    return question.split()[-1] if model == "elsewhere" or knows[question.split()[0]] else "i think so"
+    return (
+        question.split()[-1]
+        if model in ("elsewhere", "genius") or knows[question.split()[0]]
+        else "i think so"
+    )
 
 
 class Kinds(ABench):
@@ -113,6 +117,13 @@ async def test_where_one_choice_is_best_for_all_nothing_is_split() -> None:
     assert await proposed(RHYME) == [], "all is of one kind"
     assert await proposed(PLACE) == [], "nothing fails"
     assert await proposed(PLACE, PIRATE, splits=Splits(Kinds(), answers)) == [], "no other model can do that"
+
+
+async def test_where_another_model_is_best_for_all_it_is_no_split_that_is_proposed() -> None:
+    """The change of the node to that model is the better proposal."""
+    genius = {**MODELS, "genius": {"backend": "ollama", "model": "genius"}}
+    head = a_network({"worker": {"kind": "specialist", "model": "plain", "next": "exit"}}, genius)
+    assert await proposed(PLACE, RHYME, PIRATE, head=head) == []
 
 
 async def test_models_of_other_servers_are_not_asked() -> None:

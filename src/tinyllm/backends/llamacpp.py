@@ -45,8 +45,8 @@ class Options(Rates):
     as it is. `context` is in tokens for each of `parallel` simultaneous answers. `threads` None is one for a
     model below 100 MB and every core for larger ones. `cache_prompt` reuses the work on a shared beginning:
     faster for long prompts, but then equal requests may differ in the last bits of their scores (as they may
-    with `parallel` above 1); with adapters it does nothing. `gpu_layers` counts layers moved to a GPU where the
-    engine was built for one. `parameters` 0 counts them in the file.
+    with `parallel` above 1). `gpu_layers` counts layers moved to a GPU where the engine was built for one.
+    `parameters` 0 counts them in the file.
     """
 
     path: Path
@@ -130,9 +130,7 @@ class LlamaCpp:
         if prompt.grammar is not None:
             body["grammar"] = prompt.grammar
         # Drawn from temperature and top_p alone, as asked, without the engine's other default cut-offs.
-        # What was read with one adapter is no work to reuse for another.
-        reuse = self.options.cache_prompt and not self.options.adapters
-        body |= {"top_k": 0, "min_p": 0.0, "cache_prompt": reuse, "return_progress": True}
+        body |= {"top_k": 0, "min_p": 0.0, "cache_prompt": self.options.cache_prompt, "return_progress": True}
         # Always all of them: a request that names none may reuse the cache of another adapter.
         body["lora"] = [
             {"id": index, "scale": 1.0 if name == prompt.adapter else 0.0}
